@@ -1,0 +1,4 @@
+/* The entry point of gantry-shim. */
+int main(void) {
+    return 0;
+}

@@ -1,0 +1,20 @@
+/** Mutual exclusion by key: at most one holder for each key, first come, first served. */
+export class KeyedMutex {
+  readonly #tails = new Map<string, Promise<void>>();
+
+  /** Runs the work while holding the key. An abort while waiting gives up the place and rejects. */
+  async run<T>(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const before = this.#tails.get(key) ?? Promise.resolve();
+    const turn = Promise.withResolvers<void>();
+    const tail = before.then(() => turn.promise);
+    this.#tails.set(key, tail);
+    try {
+      await before;
+      signal.throwIfAborted();
+      return await work();
+    } finally {
+      turn.resolve();
+      if (this.#tails.get(key) === tail) this.#tails.delete(key);
+    }
+  }
+}

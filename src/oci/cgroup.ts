@@ -1,0 +1,64 @@
+/**
+ * Control groups of containers, on v1, v2 and the hybrid layout, through the cgroupfs or the systemd driver.
+ *
+ * Story: `create` makes the directories and writes the limits before the container exists; the launcher puts the
+ * first process in (`entries`); `stats`, `update`, `freeze` while it lives; `remove` kills what is left and
+ * deletes the directories.
+ *
+ * Contract: `create` that fails leaves nothing. `update` is transactional: on failure the old values are back.
+ * `remove` is idempotent and takes an abort signal, as a process in uninterruptible sleep can hold a directory.
+ */
+import type { Resources } from "./runtime-spec.ts";
+
+/** Where a process is put: a v2 directory for CLONE_INTO_CGROUP, or v1 cgroup.procs files written by pid. */
+export interface CgroupEntries {
+  unifiedDirectory?: string;
+  procsFiles: string[];
+}
+
+export interface CgroupStats {
+  /** Nanoseconds since the epoch, of the reading. */
+  timestampNs: bigint;
+  cpuUsageNs: bigint;
+  memoryUsageBytes: number;
+  /** Usage without inactive file pages. */
+  memoryWorkingSetBytes: number;
+  memoryRssBytes: number;
+  memoryPageFaults: number;
+  memoryMajorPageFaults: number;
+  /** Undefined where there is no limit. */
+  memoryLimitBytes?: number;
+  swapUsageBytes: number;
+  swapLimitBytes?: number;
+  pids: number;
+  oomKills: number;
+}
+
+export interface Cgroup {
+  /** Path as in cgroupsPath: "/kubepods/pod1/ab12…". */
+  readonly path: string;
+  entries(): CgroupEntries;
+  /** v1: the memory controller's directory; v2: the group's. For OOM detection by the shim. */
+  memoryDirectory(): string | undefined;
+  update(resources: Resources): Promise<void>;
+  stats(): Promise<CgroupStats>;
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
+  /** Pids of the group and its descendants. */
+  processes(): Promise<number[]>;
+  /** SIGKILL to all processes, by cgroup.kill where there is one. */
+  kill(): Promise<void>;
+  remove(signal: AbortSignal): Promise<void>;
+}
+
+export interface CgroupManager {
+  /** "v1" (also hybrid) or "v2". */
+  readonly version: "v1" | "v2";
+  readonly driver: "cgroupfs" | "systemd";
+  /** @throws invalid-argument for a path with "..", failed-precondition for a limit whose controller is missing. */
+  create(path: string, resources: Resources): Promise<Cgroup>;
+  /** A group made earlier, by this process or one before it. It need not exist. */
+  load(path: string): Cgroup;
+  /** The path of a container's group below a pod's cgroup parent, in this driver's syntax. */
+  containerPath(cgroupParent: string, containerId: string): string;
+}

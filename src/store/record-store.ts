@@ -1,0 +1,115 @@
+/**
+ * The record store: small JSON records in named tables of one embedded transactional database (node:sqlite).
+ *
+ *   root/images.db      layers, snapshots, images      durability "power-loss": synchronous = FULL
+ *   root/containers.db  podSandboxes, containers, …    durability "crash":      synchronous = OFF, no fsync
+ *
+ *   table NAME ( id TEXT PRIMARY KEY, record TEXT )     one row a record, JSON
+ *   meta       ( version )                              refuses a file of a later schema
+ *
+ * Calls are synchronous and short (tens of microseconds): a record is small, and a list is read once at start.
+ * It is not for blobs, and knows nothing of what a record means.
+ */
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { GantryError } from "../base/errors.ts";
+
+const SCHEMA_VERSION = 1;
+
+export interface RecordTable<T> {
+  get(id: string): T | undefined;
+  /** Inserts or replaces. */
+  put(id: string, record: T): void;
+  /** Deleting what is not there is no error. */
+  delete(id: string): void;
+  list(): { id: string; record: T }[];
+}
+
+export interface RecordStore {
+  /** The table of that name ([a-z_] only), created at the first use. The caller vouches for the type. */
+  table<T>(name: string): RecordTable<T>;
+  /** All writes of the synchronous work become visible and durable together, or none of them. */
+  transaction<T>(work: () => T): T;
+  close(): void;
+}
+
+class SqliteTable<T> implements RecordTable<T> {
+  readonly #get: StatementSync;
+  readonly #put: StatementSync;
+  readonly #delete: StatementSync;
+  readonly #list: StatementSync;
+
+  constructor(db: DatabaseSync, name: string) {
+    db.exec(`CREATE TABLE IF NOT EXISTS ${name} (id TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID`);
+    this.#get = db.prepare(`SELECT record FROM ${name} WHERE id = ?`);
+    this.#put = db.prepare(`INSERT OR REPLACE INTO ${name} (id, record) VALUES (?, ?)`);
+    this.#delete = db.prepare(`DELETE FROM ${name} WHERE id = ?`);
+    this.#list = db.prepare(`SELECT id, record FROM ${name} ORDER BY id`);
+  }
+
+  get(id: string): T | undefined {
+    const row = this.#get.get(id);
+    return row ? (JSON.parse(String(row["record"])) as T) : undefined;
+  }
+
+  put(id: string, record: T): void {
+    this.#put.run(id, JSON.stringify(record));
+  }
+
+  delete(id: string): void {
+    this.#delete.run(id);
+  }
+
+  list(): { id: string; record: T }[] {
+    return this.#list.all().map((row) => ({
+      id: String(row["id"]),
+      record: JSON.parse(String(row["record"])) as T,
+    }));
+  }
+}
+
+/**
+ * Opens or creates the database file, mode 0600.
+ *
+ * @param durability "power-loss": a committed transaction survives one. "crash": it survives the death of the
+ *   process, at no cost in fsync.
+ */
+export function openRecordStore(path: string, durability: "power-loss" | "crash"): RecordStore {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const db = new DatabaseSync(path);
+  db.exec("PRAGMA journal_mode = WAL");
+  db.exec(`PRAGMA synchronous = ${durability === "power-loss" ? "FULL" : "OFF"}`);
+  const version = Number(db.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
+  if (version > SCHEMA_VERSION) {
+    db.close();
+    throw new GantryError("failed-precondition", `${path}: schema version ${version} is newer than this gantryd's ${SCHEMA_VERSION}`);
+  }
+  db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+  const tables = new Map<string, SqliteTable<unknown>>();
+  let depth = 0;
+  return {
+    table<T>(name: string): RecordTable<T> {
+      if (!/^[a-z_]+$/.test(name)) throw new GantryError("internal", `bad table name "${name}"`);
+      let table = tables.get(name);
+      if (!table) tables.set(name, (table = new SqliteTable<unknown>(db, name)));
+      return table as RecordTable<T>;
+    },
+    transaction<T>(work: () => T): T {
+      if (depth > 0) return work();
+      db.exec("BEGIN IMMEDIATE");
+      depth += 1;
+      try {
+        const result = work();
+        db.exec("COMMIT");
+        return result;
+      } catch (error) {
+        if (db.isTransaction) db.exec("ROLLBACK");
+        throw error;
+      } finally {
+        depth -= 1;
+      }
+    },
+    close: () => db.close(),
+  };
+}
