@@ -1,0 +1,84 @@
+/**
+ * The engine: pods, containers, exec and stats, without any front end's types.
+ *
+ * Ids may be given as a unique prefix wherever one thing is named. Every call that waits takes the client's signal.
+ * A call repeated while it runs joins the running one; repeated after it finished, it gives the finished result.
+ * Errors are GantryErrors.
+ */
+import type { ImageService } from "../image/image.ts";
+import type { Container, ContainerConfig, ContainerFilter } from "./container.ts";
+import type { PodSandbox, PodSandboxConfig, PodSandboxFilter } from "./pod-sandbox.ts";
+import type { ContainerStatsFilter, ContainerUsage } from "./resources.ts";
+
+export interface ExecSyncResult {
+  /** At most 16 MiB; what came after is discarded. */
+  stdout: Uint8Array;
+  stderr: Uint8Array;
+  exitCode: number;
+}
+
+export interface EngineCondition {
+  ok: boolean;
+  /** CamelCase, empty when ok. */
+  reason: string;
+  message: string;
+}
+
+export interface EngineStatus {
+  runtime: EngineCondition;
+  network: EngineCondition;
+}
+
+export interface RuntimeHandlerInfo {
+  /** "" is the default handler. */
+  name: string;
+  recursiveReadOnlyMounts: boolean;
+  userNamespaces: boolean;
+}
+
+export interface Engine {
+  readonly images: ImageService;
+
+  /** Makes the sandbox and returns its id. The same metadata again gives the same id while that sandbox is ready. */
+  runPodSandbox(config: PodSandboxConfig, runtimeHandler: string, signal: AbortSignal): Promise<string>;
+  /** Kills its containers and gives up its network. Unknown ids are no error. */
+  stopPodSandbox(id: string, signal: AbortSignal): Promise<void>;
+  /** Stops if need be, removes its containers and itself. Unknown ids are no error. */
+  removePodSandbox(id: string, signal: AbortSignal): Promise<void>;
+  /** @throws not-found. */
+  podSandbox(id: string): PodSandbox;
+  listPodSandboxes(filter: PodSandboxFilter): PodSandbox[];
+
+  /** Same metadata again in the same pod gives the same id while that container is only created. */
+  createContainer(podSandboxId: string, config: ContainerConfig, signal: AbortSignal): Promise<string>;
+  /** @throws failed-precondition unless created. */
+  startContainer(id: string, signal: AbortSignal): Promise<void>;
+  /** Sends the stop signal, and SIGKILL after the timeout (0: at once). Unknown ids and exited ones are no error. */
+  stopContainer(id: string, timeoutMs: number, signal: AbortSignal): Promise<void>;
+  /** Kills if running. Unknown ids are no error. */
+  removeContainer(id: string, signal: AbortSignal): Promise<void>;
+  /** @throws not-found. */
+  container(id: string): Container;
+  listContainers(filter: ContainerFilter): Container[];
+
+  /** @param timeoutMs 0: none. @throws deadline-exceeded, after the process was killed. */
+  execSync(id: string, command: string[], timeoutMs: number, signal: AbortSignal): Promise<ExecSyncResult>;
+  /** @throws failed-precondition unless running. */
+  reopenContainerLog(id: string): Promise<void>;
+
+  /** @throws not-found. */
+  containerStats(id: string): Promise<ContainerUsage>;
+  listContainerStats(filter: ContainerStatsFilter): Promise<ContainerUsage[]>;
+
+  status(): EngineStatus;
+  runtimeHandlers(): RuntimeHandlerInfo[];
+  /** Which driver puts containers into cgroups. */
+  readonly cgroupDriver: "cgroupfs" | "systemd";
+  /** Debugging facts for the verbose forms: JSON-encodable; the OCI configuration of a container, records, paths. */
+  verbosePodSandbox(id: string): Record<string, unknown>;
+  verboseContainer(id: string): Record<string, unknown>;
+  verboseStatus(): Record<string, unknown>;
+
+  /** Stops serving: disconnects from shims and leaves the containers running. */
+  close(): Promise<void>;
+}
