@@ -1,51 +1,63 @@
 /**
- * The unpacker: turns the compressed blob of one layer into a directory, while it downloads.
+ * The unpacker: takes the bytes of a layer blob as they arrive and writes the files of the layer.
  *
- *   source ─▶ sha256 of the blob ─▶ decompress ─▶ sha256 of the diff ─▶ tar entries ─▶ files below `directory`
+ *   source ─▶ sha256 (blob) ─▶ decompress ─▶ sha256 (diffID) ─▶ tar entries ─▶ files below the directory
  *
- * One pass, off the main thread, in memory that does not depend on the layer. This file is the interface; the
- * worker pool behind it is worker-pool.ts, the work itself layer-unpack.ts.
+ * One stream from end to end, in a worker thread, with back-pressure and in memory that does not depend on the
+ * layer. Nothing here makes a layer visible: the caller commits the directory when `unpack` has resolved, and
+ * throws it away when it has rejected. This file is the interface; worker-pool.ts is what stands behind it.
  */
 import type { Digest } from "../../base/digest.ts";
 import type { Usage } from "../../snapshotter/snapshotter.ts";
 
-export type LayerCompression = "gzip" | "zstd" | "none";
+/** "auto" looks at the first bytes of the blob. */
+export type Compression = "gzip" | "zstd" | "none" | "auto";
 
 export interface UnpackRequest {
   /**
-   * The blob as it is stored in the registry. Read with back-pressure and to its end; its chunks are not changed.
-   * When the call fails or is aborted, the iterator's `return` is called, which destroys a Readable.
+   * The blob as it is in the registry. Its chunks are copied into blocks that go to the worker, so the producer
+   * keeps them. It is destroyed (`return`) when unpacking fails; an error that it throws is what `unpack` rejects
+   * with.
    */
   source: AsyncIterable<Uint8Array>;
-  compression: LayerCompression;
-  /** Absolute path of an existing, empty directory, which becomes the root of the layer. */
+  compression: Compression;
+  /** Absolute path of an empty directory, which becomes the root of the layer. */
   directory: string;
   /** How deleted files and opaque directories are written: as overlayfs has them, or as OCI `.wh.` files. */
   whiteouts: "overlay" | "oci";
   expectedBlobDigest: Digest;
+  /** Bytes of the blob. More or fewer is data-loss. */
   expectedSizeBytes: number;
   expectedDiffId: Digest;
+  /** Also writes the compressed blob to this new file (0600), synced before `unpack` resolves. */
+  keepBlob?: string;
+}
+
+export interface UnpackResult {
+  /** Both are equal to what was expected, else `unpack` had rejected. */
+  blobDigest: Digest;
+  diffId: Digest;
+  usage: Usage;
 }
 
 export interface Unpacker {
   /**
-   * Resolves when the layer is complete in the directory and both digests and the size are right. It is not yet
-   * on disk: that is the snapshotter's layerCommit.
+   * Resolves when the whole blob has been read to its last byte, both digests match and all files are written.
+   * They are not yet on disk: that is the snapshotter's layerCommit.
    *
-   * After a rejection nothing works on the directory any more, and what is in it is garbage, for layerAbort.
-   * @throws data-loss when a digest or the size differs; invalid-argument for a malformed or hostile archive
-   *   (the message names the entry); resource-exhausted when the disk is full; cancelled on abort; an error of
-   *   the source as it is.
+   * @throws data-loss when a digest or the size differs; invalid-argument for a malformed or hostile archive, its
+   *   entry named; resource-exhausted for a full disk; the reason of `signal` after an abort; an error of the
+   *   source as it is. When it rejects no thread writes into the directory any more, and what is in it is garbage.
    */
-  unpack(request: UnpackRequest, signal: AbortSignal): Promise<{ usage: Usage }>;
-  /** Cancels what is under way and ends the workers. Idempotent. */
+  unpack(request: UnpackRequest, signal: AbortSignal): Promise<UnpackResult>;
+  /** Ends the worker threads. Running calls reject with unavailable. Idempotent. */
   close(): Promise<void>;
 }
 
 export interface UnpackerOptions {
   /** Most worker threads; they start when needed and end when idle. */
   workers: number;
-  /** The worker's entry file, where it is not beside this one (a bundle). */
+  /** The worker's entry file, where it is not beside the sources (a bundle). */
   workerUrl?: URL;
   /** How long a worker without work stays, in milliseconds. Default 10,000. */
   idleMs?: number;
@@ -53,5 +65,4 @@ export interface UnpackerOptions {
   inFlightBytes?: number;
 }
 
-/** @throws invalid-argument when `workers` is not at least 1. */
 export { createUnpacker } from "./worker-pool.ts";
