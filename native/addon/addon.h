@@ -42,5 +42,6 @@ void addon_process_register(napi_env env, napi_value exports);   /* spawning a d
 void addon_netlink_register(napi_env env, napi_value exports);   /* netlink sockets, in a given namespace */
 void addon_namespace_register(napi_env env, napi_value exports); /* making and pinning namespaces */
 void addon_mount_register(napi_env env, napi_value exports);     /* the few mounts that the daemon makes */
+void addon_notify_register(napi_env env, napi_value exports);    /* service readiness, file locks */
 
 #endif

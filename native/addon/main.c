@@ -123,6 +123,7 @@ static napi_value addon_init(napi_env env, napi_value exports) {
     addon_netlink_register(env, exports);
     addon_namespace_register(env, exports);
     addon_mount_register(env, exports);
+    addon_notify_register(env, exports);
     return exports;
 }
 

@@ -1,0 +1,66 @@
+/*
+ * Part of the addon: what a service says to its manager and to a second copy of itself. Node has neither
+ * datagram sockets of the unix family nor flock.
+ */
+#define _GNU_SOURCE
+#include "addon.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static void close_descriptor(int *fd) {
+    if (*fd >= 0) close(*fd);
+}
+
+static void free_string(char **text) {
+    free(*text);
+}
+
+/* notifySend(path, message): one datagram, never waiting. A leading '@' names an abstract socket. */
+static napi_value notify_send(napi_env env, napi_callback_info info) {
+    napi_value args[2];
+    if (!addon_args(env, info, 2, args)) return NULL;
+    __attribute__((cleanup(free_string))) char *path = addon_string(env, args[0]);
+    if (path == NULL) return NULL;
+    __attribute__((cleanup(free_string))) char *message = addon_string(env, args[1]);
+    if (message == NULL) return NULL;
+
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof address.sun_path)
+        return addon_throw_errno(env, ENAMETOOLONG, "connect", path);
+    memcpy(address.sun_path, path, length);
+    /* The name of an abstract socket has no terminator; that of a file may have one. */
+    if (path[0] == '@') address.sun_path[0] = 0;
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+
+    __attribute__((cleanup(close_descriptor))) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return addon_throw_errno(env, errno, "socket", NULL);
+    ssize_t sent =
+        sendto(fd, message, strlen(message), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address, size);
+    if (sent < 0) return addon_throw_errno(env, errno, "sendto", path);
+    return NULL;
+}
+
+/* tryLock(fd): an exclusive flock(2) without waiting; false where another open of the file holds one. */
+static napi_value try_lock(napi_env env, napi_callback_info info) {
+    napi_value args[1], result;
+    int32_t fd;
+    if (!addon_args(env, info, 1, args) || !addon_int32(env, args[0], &fd)) return NULL;
+    bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if (!locked && errno != EWOULDBLOCK) return addon_throw_errno(env, errno, "flock", NULL);
+    return napi_get_boolean(env, locked, &result) == napi_ok ? result : NULL;
+}
+
+void addon_notify_register(napi_env env, napi_value exports) {
+    static const struct addon_function functions[] = {
+        {"notifySend", notify_send},
+        {"tryLock", try_lock},
+    };
+    addon_export(env, exports, functions, sizeof functions / sizeof *functions);
+}
