@@ -16,7 +16,8 @@ export function isDigest(text: string): text is Digest {
 
 /** @throws GantryError invalid-argument for anything but a well-formed sha256 digest. */
 export function parseDigest(text: string): Digest {
-  if (!isDigest(text)) throw new GantryError("invalid-argument", `digest ${JSON.stringify(text)} is not a sha256 digest`);
+  if (!isDigest(text))
+    throw new GantryError("invalid-argument", `digest ${JSON.stringify(text)} is not a sha256 digest`);
   return text;
 }
 

@@ -4,6 +4,8 @@
  * This is how a repeated RunPodSandbox joins the running one instead of finding its name reserved, and how two
  * pulls of one image download it once. The work gets a signal that aborts when every caller has gone.
  */
+import { abortable } from "./abort.ts";
+
 export class SingleFlight<T> {
   readonly #flights = new Map<string, { result: Promise<T>; controller: AbortController; waiters: number }>();
 
@@ -24,17 +26,9 @@ export class SingleFlight<T> {
     }
     const joined = flight;
     joined.waiters += 1;
-    let leave: (() => void) | undefined;
     try {
-      return await Promise.race([
-        joined.result,
-        new Promise<never>((_, reject) => {
-          leave = () => reject(signal.reason as Error);
-          signal.addEventListener("abort", leave, { once: true });
-        }),
-      ]);
+      return await abortable(joined.result, signal);
     } finally {
-      if (leave) signal.removeEventListener("abort", leave);
       joined.waiters -= 1;
       if (joined.waiters === 0 && this.#flights.get(key) === joined) {
         this.#flights.delete(key);

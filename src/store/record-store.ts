@@ -10,7 +10,7 @@
  * Calls are synchronous and short (tens of microseconds): a record is small, and a list is read once at start.
  * It is not for blobs, and knows nothing of what a record means.
  */
-import { mkdirSync } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { GantryError } from "../base/errors.ts";
@@ -77,13 +77,18 @@ class SqliteTable<T> implements RecordTable<T> {
  */
 export function openRecordStore(path: string, durability: "power-loss" | "crash"): RecordStore {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  // SQLite gives its side files the mode of the database file.
+  closeSync(openSync(path, constants.O_CREAT | constants.O_RDWR | constants.O_NOFOLLOW, 0o600));
   const db = new DatabaseSync(path);
   db.exec("PRAGMA journal_mode = WAL");
   db.exec(`PRAGMA synchronous = ${durability === "power-loss" ? "FULL" : "OFF"}`);
   const version = Number(db.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
   if (version > SCHEMA_VERSION) {
     db.close();
-    throw new GantryError("failed-precondition", `${path}: schema version ${version} is newer than this gantryd's ${SCHEMA_VERSION}`);
+    throw new GantryError(
+      "failed-precondition",
+      `${path}: schema version ${version} is newer than this gantryd's ${SCHEMA_VERSION}`,
+    );
   }
   db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
   const tables = new Map<string, SqliteTable<unknown>>();

@@ -1,0 +1,61 @@
+/**
+ * What follows a container's exit, whether the daemon saw it or found it afterwards.
+ *
+ *   exit record ─▶ state, code, time, reason in the store ─▶ (exited) ─▶ rest of the cgroup killed, log drained,
+ *   shim gone, cgroup removed ─▶ (released)
+ */
+import { errorMessage } from "../base/errors.ts";
+import type { ExitRecord, Shim } from "../shim/shim.ts";
+import type { ContainerEntry } from "./container-table.ts";
+import type { EngineContext } from "./engine-context.ts";
+import { wallClockNs } from "./clock.ts";
+
+const RELEASE_TIMEOUT_MS = 60_000;
+
+/** Watches a running container until it has exited and nothing of it is left in the system. */
+export function watchContainer(context: EngineContext, entry: ContainerEntry, shim: Shim): void {
+  entry.shim = shim;
+  const exited = shim.wait().then((record) => recordExit(context, entry, record));
+  entry.exited = exited;
+  entry.released = exited.then(() => releaseContainer(context, entry));
+  const report = (error: unknown): void =>
+    context.log.error(
+      { containerId: entry.container.id, err: errorMessage(error) },
+      "dealing with a container's exit failed",
+    );
+  exited.catch(report);
+  entry.released.catch(report);
+}
+
+/** The reason that a front end shows for an exit. */
+export function exitReason(record: Pick<ExitRecord, "exitCode" | "oomKilled" | "shimLost">): string {
+  if (record.shimLost) return "Unknown";
+  // The counter is the whole group's: a container that lost a child and ended well was not killed.
+  if (record.oomKilled && record.exitCode !== 0) return "OOMKilled";
+  return record.exitCode === 0 ? "Completed" : "Error";
+}
+
+function recordExit(context: EngineContext, entry: ContainerEntry, record: ExitRecord): void {
+  const { container } = entry;
+  entry.stop?.done();
+  container.state = "exited";
+  container.exitCode = record.exitCode;
+  container.finishedAtNs = record.exitedAtNs > 0n ? record.exitedAtNs : wallClockNs();
+  container.reason = exitReason(record);
+  if (record.shimLost) container.message = "the container's shim died; its exit code is unknown";
+  delete container.pid;
+  context.containers.save(entry);
+  context.log.info(
+    { containerId: container.id, exitCode: record.exitCode, signal: record.signal, reason: container.reason },
+    "container exited",
+  );
+}
+
+/** Ends what an exited container left: processes of its cgroup, its shim, the cgroup itself. Idempotent. */
+export async function releaseContainer(context: EngineContext, entry: ContainerEntry): Promise<void> {
+  const cgroup = context.cgroups.load(entry.cgroupPath);
+  await cgroup.kill();
+  if (entry.shim) await entry.shim.delete();
+  delete entry.shim;
+  await cgroup.remove(AbortSignal.timeout(RELEASE_TIMEOUT_MS));
+}

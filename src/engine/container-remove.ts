@@ -1,0 +1,41 @@
+/** RemoveContainer: the container, its writable layer and its records. A running one is killed first. */
+import { abortable } from "../base/abort.ts";
+import { wrapError } from "../base/errors.ts";
+import { releaseContainer } from "./container-exit.ts";
+import { stopContainerEntry } from "./container-stop.ts";
+import type { ContainerEntry } from "./container-table.ts";
+import type { EngineContext } from "./engine-context.ts";
+
+export async function removeContainer(
+  context: EngineContext,
+  id: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const entry = context.containers.find(id);
+  if (entry) await removeContainerEntry(context, entry, signal);
+}
+
+export async function removeContainerEntry(
+  context: EngineContext,
+  entry: ContainerEntry,
+  signal: AbortSignal,
+): Promise<void> {
+  const { id } = entry.container;
+  await stopContainerEntry(context, entry, 0, signal);
+  await context.mutex.run(`container:${id}`, signal, async () => {
+    if (!context.containers.find(id)) return;
+    try {
+      if (entry.released) {
+        // Its failure was reported where it happened; removing tries again.
+        const settled = entry.released.catch(() => releaseContainer(context, entry));
+        await abortable(settled, signal);
+      } else {
+        await releaseContainer(context, entry);
+      }
+      await context.snapshotter.remove(id);
+    } catch (error) {
+      throw wrapError(`remove container "${id}"`, error);
+    }
+    context.containers.delete(entry);
+  });
+}

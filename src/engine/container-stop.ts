@@ -1,0 +1,87 @@
+/**
+ * Stopping a running container: the stop signal at once, SIGKILL when the grace period is over.
+ *
+ * There is one stop at a time for a container; who asks again joins it and can only shorten what is left. A grace
+ * period of 0 kills at once. Giving up a call does not take the signal back.
+ */
+import { constants } from "node:os";
+import { abortable } from "../base/abort.ts";
+import { errorKind, errorMessage } from "../base/errors.ts";
+import type { ContainerEntry } from "./container-table.ts";
+import type { EngineContext } from "./engine-context.ts";
+import { signalNumber } from "./signal.ts";
+
+/** Longest delay that a timer can have. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+export class ContainerStop {
+  readonly #context: EngineContext;
+  readonly #entry: ContainerEntry;
+  #deadlineMs = Infinity;
+  #timer: NodeJS.Timeout | undefined;
+  #killed = false;
+
+  constructor(context: EngineContext, entry: ContainerEntry) {
+    this.#context = context;
+    this.#entry = entry;
+  }
+
+  /** Sends the stop signal the first time; kills after the timeout, or earlier when it was shorter before. */
+  limit(timeoutMs: number): void {
+    const first = this.#deadlineMs === Infinity;
+    const deadlineMs = performance.now() + timeoutMs;
+    if (deadlineMs >= this.#deadlineMs) return;
+    this.#deadlineMs = deadlineMs;
+    clearTimeout(this.#timer);
+    if (timeoutMs <= 0) {
+      this.kill();
+      return;
+    }
+    if (first) this.#send(signalNumber(this.#entry.container.stopSignal));
+    this.#timer = setTimeout(() => this.kill(), Math.min(timeoutMs, MAX_TIMER_MS));
+  }
+
+  /** SIGKILL to init and to all that is in the container's cgroup. */
+  kill(): void {
+    if (this.#killed) return;
+    this.#killed = true;
+    this.#send(constants.signals.SIGKILL);
+    this.#context.cgroups
+      .load(this.#entry.cgroupPath)
+      .kill()
+      .catch((error: unknown) => this.#report("kill cgroup", error));
+  }
+
+  /** The container has exited. */
+  done(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #send(signal: number): void {
+    this.#entry.shim?.kill(signal).catch((error: unknown) => {
+      if (errorKind(error) !== "not-found") this.#report(`send signal ${signal}`, error);
+    });
+  }
+
+  #report(what: string, error: unknown): void {
+    this.#context.log.warn(
+      { containerId: this.#entry.container.id, err: errorMessage(error) },
+      `stop container: ${what} failed`,
+    );
+  }
+}
+
+/** Stops one container and waits for its exit to be recorded. Nothing to do unless it runs. */
+export async function stopContainerEntry(
+  context: EngineContext,
+  entry: ContainerEntry,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  // A start under way is waited for, so that no container escapes a stop.
+  await context.mutex.run(`container:${entry.container.id}`, signal, () => Promise.resolve());
+  if (entry.container.state !== "running" || !entry.exited) return;
+  entry.stop ??= new ContainerStop(context, entry);
+  entry.stop.limit(timeoutMs);
+  await abortable(entry.exited, signal);
+}

@@ -1,0 +1,64 @@
+/**
+ * What the engine's parts share: what it was given, and the pods and containers it knows.
+ *
+ * Memory is what is asked; the store is written with each change before the change is told to anyone, so a
+ * daemon that dies and comes back reads the same. The parts are functions on this context, one file an operation.
+ */
+import type { Logger } from "../base/logger.ts";
+import { KeyedMutex } from "../base/mutex.ts";
+import { SingleFlight } from "../base/single-flight.ts";
+import type { ImageService } from "../image/image.ts";
+import type { PodNetwork } from "../network/pod-network.ts";
+import type { CgroupManager } from "../oci/cgroup.ts";
+import type { ShimManager } from "../shim/shim.ts";
+import type { Snapshotter } from "../snapshotter/snapshotter.ts";
+import type { RecordStore } from "../store/record-store.ts";
+import { ContainerTable } from "./container-table.ts";
+import type { PodHost } from "./pod-host.ts";
+import { PodSandboxTable } from "./pod-sandbox-table.ts";
+import type { RuntimeHandlerInfo } from "./engine.ts";
+
+export interface EngineOptions {
+  /** Live state of pods goes below this directory: "/run/gantry". */
+  stateDirectory: string;
+  /** Durability "crash" is enough. */
+  store: RecordStore;
+  images: ImageService;
+  snapshotter: Snapshotter;
+  network: PodNetwork;
+  shims: ShimManager;
+  cgroups: CgroupManager;
+  host: PodHost;
+  log: Logger;
+  handlers: RuntimeHandlerInfo[];
+  /** Parent of the cgroups of pods that name none: "/gantry". */
+  defaultCgroupParent: string;
+  /** cgroup.procs files that shims are put into, outside the daemon's group. */
+  shimCgroupProcs: string[];
+  /** Host path of the profile for "runtime-default"; empty: the built-in one. */
+  seccompDefaultProfile: string;
+  /** Size of a pod's /dev/shm. */
+  shmSizeBytes: number;
+}
+
+export interface EngineContext extends EngineOptions {
+  readonly pods: PodSandboxTable;
+  readonly containers: ContainerTable;
+  readonly mutex: KeyedMutex;
+  readonly podRuns: SingleFlight<string>;
+  readonly containerCreates: SingleFlight<string>;
+  /** Identifies this boot of the host; records of another boot have no live state. */
+  readonly bootId: string;
+}
+
+export function createEngineContext(options: EngineOptions, bootId: string): EngineContext {
+  return {
+    ...options,
+    pods: new PodSandboxTable(options.store),
+    containers: new ContainerTable(options.store),
+    mutex: new KeyedMutex(),
+    podRuns: new SingleFlight(),
+    containerCreates: new SingleFlight(),
+    bootId,
+  };
+}

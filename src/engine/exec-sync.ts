@@ -1,0 +1,78 @@
+/**
+ * ExecSync: runs a command in a container and gives its output, for probes.
+ *
+ * Each stream is kept up to 16 MiB and read to its end; what is over is discarded (CVE-2022-1708). When the timeout
+ * passes or the caller goes, the process is killed.
+ */
+import { constants } from "node:os";
+import { abortable } from "../base/abort.ts";
+import { GantryError, wrapError } from "../base/errors.ts";
+import type { ShimExec } from "../shim/shim.ts";
+import { execPlan } from "./container-plan.ts";
+import type { EngineContext } from "./engine-context.ts";
+import type { ExecSyncResult } from "./engine.ts";
+
+export const EXEC_SYNC_LIMIT_BYTES = 16 * 1024 * 1024;
+
+export async function execSync(
+  context: EngineContext,
+  id: string,
+  command: string[],
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<ExecSyncResult> {
+  if (command.length === 0) throw new GantryError("invalid-argument", "exec: the command is empty");
+  const entry = context.containers.get(id);
+  const { container, shim } = entry;
+  if (container.state !== "running" || !shim)
+    throw new GantryError(
+      "failed-precondition",
+      `container "${container.id}" is ${container.state}, not running`,
+    );
+  const timeout = timeoutMs > 0 ? AbortSignal.timeout(timeoutMs) : undefined;
+  const either = timeout ? AbortSignal.any([signal, timeout]) : signal;
+  const plan = execPlan(context, entry, shim.initPid, { args: command, terminal: false });
+  let exec: ShimExec | undefined;
+  try {
+    exec = await shim.exec({ plan, terminal: false, stdin: false, killOnDisconnect: true }, either);
+    const running = exec;
+    const [stdout, stderr, exit] = await abortable(
+      Promise.all([
+        collect(running.stdout),
+        running.stderr ? collect(running.stderr) : Buffer.alloc(0),
+        running.wait(),
+      ]),
+      either,
+    );
+    return { stdout, stderr, exitCode: exit.exitCode };
+  } catch (error) {
+    if (exec) await exec.kill(constants.signals.SIGKILL).catch(() => undefined);
+    if (timeout?.aborted && !signal.aborted)
+      throw new GantryError(
+        "deadline-exceeded",
+        `exec in container "${container.id}": not finished after ${timeoutMs / 1000} s`,
+        { cause: error },
+      );
+    throw wrapError(`exec in container "${container.id}"`, error);
+  } finally {
+    exec?.close();
+  }
+}
+
+/** Everything of the stream up to the limit; the rest is read and dropped. */
+export async function collect(
+  stream: NodeJS.ReadableStream,
+  limitBytes = EXEC_SYNC_LIMIT_BYTES,
+): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let room = limitBytes;
+  for await (const chunk of stream) {
+    if (room === 0) continue;
+    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk);
+    const kept = bytes.length > room ? bytes.subarray(0, room) : bytes;
+    chunks.push(kept);
+    room -= kept.length;
+  }
+  const [only] = chunks;
+  return chunks.length === 1 && only ? only : Buffer.concat(chunks);
+}

@@ -1,0 +1,56 @@
+/** Checks of a pod sandbox's configuration that need nothing but it and the daemon's handlers. */
+import { isAbsolute, normalize } from "node:path";
+import { GantryError } from "../base/errors.ts";
+import { checkSysctls } from "../network/sysctl.ts";
+import type { EngineContext } from "./engine-context.ts";
+import type { PodSandboxConfig } from "./pod-sandbox.ts";
+
+/** @throws invalid-argument, failed-precondition, unimplemented; nothing has been changed then. */
+export function checkPodSandboxConfig(
+  context: EngineContext,
+  config: PodSandboxConfig,
+  runtimeHandler: string,
+): void {
+  checkRuntimeHandler(context, runtimeHandler);
+  const { namespaces } = config;
+  if (namespaces.network !== "pod" && namespaces.network !== "node")
+    throw invalid(`network namespace mode "${namespaces.network}" is not for a pod`);
+  if (namespaces.ipc !== "pod" && namespaces.ipc !== "node")
+    throw invalid(`ipc namespace mode "${namespaces.ipc}" is not for a pod`);
+  if (namespaces.pid === "target") throw invalid(`pid namespace mode "target" is for a container`);
+  if (namespaces.user?.mode === "pod")
+    throw new GantryError("unimplemented", "pod sandbox: user namespaces are not supported");
+  if (config.hostname.length > 64) throw invalid(`hostname "${config.hostname}" is longer than 64 bytes`);
+  if (config.logDirectory !== "" && !isPlainAbsolute(config.logDirectory))
+    throw invalid(`log directory "${config.logDirectory}" is not a plain absolute path`);
+  checkCgroupParent(config.cgroupParent);
+  checkSysctls(config.sysctls, {
+    hostNetwork: namespaces.network === "node",
+    hostIpc: namespaces.ipc === "node",
+  });
+}
+
+/** @throws not-found for a handler that the configuration does not have. */
+export function checkRuntimeHandler(context: Pick<EngineContext, "handlers">, runtimeHandler: string): void {
+  if (!context.handlers.some((handler) => handler.name === runtimeHandler))
+    throw new GantryError("not-found", `runtime handler "${runtimeHandler}" is not configured`);
+}
+
+/** An absolute path that is its own normal form: no "..", no ".", nothing empty between slashes. */
+export function isPlainAbsolute(path: string): boolean {
+  return (
+    isAbsolute(path) &&
+    normalize(path).replace(/(.)\/$/, "$1") === path.replace(/(.)\/$/, "$1") &&
+    !path.includes("\0")
+  );
+}
+
+function checkCgroupParent(path: string): void {
+  if (path === "") return;
+  if (path.split("/").some((part) => part === ".." || part === ".") || path.includes("\0"))
+    throw invalid(`cgroup parent "${path}" has a part that is not a name`);
+}
+
+function invalid(message: string): GantryError {
+  return new GantryError("invalid-argument", `pod sandbox: ${message}`);
+}

@@ -1,0 +1,26 @@
+/**
+ * The few things that a pod needs of the host's kernel, as an interface, so that the engine's tests need no root.
+ * The real one is made of the native bindings (pod-host-linux.ts).
+ */
+
+export interface PinnedNamespaces {
+  net: boolean;
+  ipc: boolean;
+  uts: boolean;
+  /** Set in the new UTS namespace. */
+  hostname: string;
+  /** Written in the new namespaces; already checked. */
+  sysctls: Readonly<Record<string, string>>;
+}
+
+export interface PodHost {
+  /** Makes the namespaces and pins each on a file of its type's name in the directory. All or nothing. */
+  pinNamespaces(directory: string, namespaces: PinnedNamespaces): Promise<void>;
+  /** Idempotent; what is not pinned is skipped. */
+  unpinNamespaces(directory: string): Promise<void>;
+  mountShm(target: string, sizeBytes: number): Promise<void>;
+  /** Idempotent. */
+  unmount(target: string): Promise<void>;
+  /** Whether the namespace file is still pinned (false after a reboot). */
+  isPinned(path: string): boolean;
+}

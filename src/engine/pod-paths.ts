@@ -1,0 +1,29 @@
+/** Where the live state of a pod is. Ids are our own 64 hex digits, so joining them is safe. */
+import { join } from "node:path";
+
+export interface PodPaths {
+  directory: string;
+  /** Pinned namespaces: files named net, ipc, uts. */
+  namespaces: string;
+  /** Mount point of the pod's /dev/shm. */
+  shm: string;
+  hostname: string;
+  hosts: string;
+  resolvConf: string;
+}
+
+export function podsDirectory(stateDirectory: string): string {
+  return join(stateDirectory, "pods");
+}
+
+export function podPaths(stateDirectory: string, podSandboxId: string): PodPaths {
+  const directory = join(podsDirectory(stateDirectory), podSandboxId);
+  return {
+    directory,
+    namespaces: join(directory, "ns"),
+    shm: join(directory, "shm"),
+    hostname: join(directory, "hostname"),
+    hosts: join(directory, "hosts"),
+    resolvConf: join(directory, "resolv.conf"),
+  };
+}

@@ -1,0 +1,144 @@
+/**
+ * RunPodSandbox: from a configuration to a ready sandbox.
+ *
+ * directory and files → namespaces pinned → /dev/shm → network → pause process (shared PID namespace only) → record.
+ * Whatever fails takes the earlier steps back. A repeated request joins the one that runs, or gets the id of the
+ * ready sandbox that it made.
+ */
+import { mkdir, rm } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
+import { CleanupStack } from "../base/cleanup.ts";
+import { errorMessage, GantryError, wrapError } from "../base/errors.ts";
+import { newIdentifier } from "../base/identifier.ts";
+import { wallClockNs } from "./clock.ts";
+import type { EngineContext } from "./engine-context.ts";
+import { writePodFiles } from "./pod-files.ts";
+import { startPause } from "./pod-pause.ts";
+import { podNetworkRequest } from "./pod-network-request.ts";
+import { podPaths } from "./pod-paths.ts";
+import type { PodSandbox, PodSandboxConfig } from "./pod-sandbox.ts";
+import { podSandboxName, type PodSandboxEntry } from "./pod-sandbox-table.ts";
+import { checkPodSandboxConfig } from "./pod-check.ts";
+
+export async function runPodSandbox(
+  context: EngineContext,
+  config: PodSandboxConfig,
+  runtimeHandler: string,
+  signal: AbortSignal,
+): Promise<string> {
+  checkPodSandboxConfig(context, config, runtimeHandler);
+  const name = podSandboxName(config.metadata);
+  const known = context.pods.byName(name);
+  if (known) return sameReadySandbox(known, config, runtimeHandler);
+  // The request is part of the key: another configuration under the same name does not join.
+  const request = `${name}\n${runtimeHandler}\n${JSON.stringify(config)}`;
+  return context.podRuns.do(request, signal, (shared) =>
+    context.mutex.run(`pod-name:${name}`, shared, () => {
+      const meanwhile = context.pods.byName(name);
+      if (meanwhile) return Promise.resolve(sameReadySandbox(meanwhile, config, runtimeHandler));
+      return build(context, config, runtimeHandler, shared);
+    }),
+  );
+}
+
+/** The id of a sandbox that an equal request made. @throws already-exists for any other of that name. */
+function sameReadySandbox(entry: PodSandboxEntry, config: PodSandboxConfig, runtimeHandler: string): string {
+  const { sandbox } = entry;
+  const name = podSandboxName(config.metadata);
+  if (sandbox.state !== "ready")
+    throw new GantryError(
+      "already-exists",
+      `pod sandbox ${name} exists and is not ready: remove ${sandbox.id} first, or count the attempt up`,
+    );
+  if (sandbox.runtimeHandler !== runtimeHandler || !isDeepStrictEqual(sandbox.config, config))
+    throw new GantryError(
+      "already-exists",
+      `pod sandbox ${name} exists with another configuration as ${sandbox.id}`,
+    );
+  return sandbox.id;
+}
+
+async function build(
+  context: EngineContext,
+  config: PodSandboxConfig,
+  runtimeHandler: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const id = newIdentifier();
+  const paths = podPaths(context.stateDirectory, id);
+  const log = context.log.child({ podSandboxId: id });
+  await using undo = new CleanupStack((step, error) =>
+    log.error({ step, err: errorMessage(error) }, "clean-up after a failed pod sandbox failed"),
+  );
+  try {
+    await mkdir(paths.namespaces, { recursive: true, mode: 0o700 });
+    undo.push("remove directory", () => rm(paths.directory, { recursive: true, force: true }));
+    const entry: PodSandboxEntry = {
+      sandbox: {
+        id,
+        config,
+        runtimeHandler,
+        state: "ready",
+        createdAtNs: wallClockNs(),
+        ips: [],
+      },
+      bootId: context.bootId,
+      networkState: undefined,
+      networkReleased: false,
+    };
+    await Promise.all([writePodFiles(paths, config), makeNamespaces(context, entry.sandbox, undo)]);
+    signal.throwIfAborted();
+    await setUpNetwork(context, entry, undo, signal);
+    if (config.namespaces.pid === "pod") {
+      const pause = await startPause(context, entry.sandbox, signal);
+      undo.push("end pause process", () => context.shims.discard(id));
+      entry.pause = pause;
+      entry.sandbox.pausePid = pause.initPid;
+    }
+    signal.throwIfAborted();
+    context.pods.save(entry);
+    undo.disarm();
+    return id;
+  } catch (error) {
+    throw wrapError(`pod sandbox ${podSandboxName(config.metadata)}`, error);
+  }
+}
+
+async function makeNamespaces(
+  context: EngineContext,
+  sandbox: PodSandbox,
+  undo: CleanupStack,
+): Promise<void> {
+  const { namespaces, hostname, sysctls } = sandbox.config;
+  const paths = podPaths(context.stateDirectory, sandbox.id);
+  const net = namespaces.network !== "node";
+  const ipc = namespaces.ipc !== "node";
+  if (net || ipc) {
+    await context.host.pinNamespaces(paths.namespaces, { net, ipc, uts: net, hostname, sysctls });
+    undo.push("unpin namespaces", () => context.host.unpinNamespaces(paths.namespaces));
+    if (net) sandbox.netnsPath = `${paths.namespaces}/net`;
+  }
+  if (ipc) {
+    await mkdir(paths.shm, { mode: 0o700 });
+    await context.host.mountShm(paths.shm, context.shmSizeBytes);
+    undo.push("unmount shm", () => context.host.unmount(paths.shm));
+  }
+}
+
+async function setUpNetwork(
+  context: EngineContext,
+  entry: PodSandboxEntry,
+  undo: CleanupStack,
+  signal: AbortSignal,
+): Promise<void> {
+  const request = podNetworkRequest(context, entry.sandbox);
+  if (!request) return;
+  const status = context.network.status();
+  if (!status.ready) throw new GantryError("unavailable", `network is not ready: ${status.message}`);
+  undo.push("tear down network", () =>
+    context.network.teardown(request, entry.networkState, AbortSignal.timeout(30_000)),
+  );
+  const result = await context.network.setup(request, signal);
+  entry.networkState = result.state;
+  entry.sandbox.ips = result.ips;
+}

@@ -1,0 +1,84 @@
+/**
+ * StopPodSandbox and RemovePodSandbox. Both may be called any number of times, and continue where an earlier call
+ * was cut off: each step is done again until the record says that it is done.
+ */
+import { rm } from "node:fs/promises";
+import { runAll } from "../base/cleanup.ts";
+import { wrapError } from "../base/errors.ts";
+import { stopContainerEntry } from "./container-stop.ts";
+import { removeContainerEntry } from "./container-remove.ts";
+import type { EngineContext } from "./engine-context.ts";
+import { podNetworkRequest } from "./pod-network-request.ts";
+import { podPaths } from "./pod-paths.ts";
+import type { PodSandboxEntry } from "./pod-sandbox-table.ts";
+
+export async function stopPodSandbox(context: EngineContext, id: string, signal: AbortSignal): Promise<void> {
+  const entry = context.pods.find(id);
+  if (!entry) return;
+  await context.mutex.run(`pod:${entry.sandbox.id}`, signal, () => stopEntry(context, entry, signal));
+}
+
+export async function removePodSandbox(
+  context: EngineContext,
+  id: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const entry = context.pods.find(id);
+  if (!entry) return;
+  await context.mutex.run(`pod:${entry.sandbox.id}`, signal, async () => {
+    if (!context.pods.find(entry.sandbox.id)) return;
+    await stopEntry(context, entry, signal);
+    const containers = context.containers.ofPod(entry.sandbox.id);
+    await Promise.all(containers.map((container) => removeContainerEntry(context, container, signal)));
+    await rm(podPaths(context.stateDirectory, entry.sandbox.id).directory, { recursive: true, force: true });
+    if (entry.sandbox.config.cgroupParent === "")
+      await context.cgroups.load(podCgroupPath(context, entry.sandbox.id)).remove(signal);
+    context.pods.delete(entry);
+  });
+}
+
+/** cgroup of a pod whose client named no parent. */
+export function podCgroupPath(context: EngineContext, podSandboxId: string): string {
+  return `${context.defaultCgroupParent}/${podSandboxId}`;
+}
+
+async function stopEntry(context: EngineContext, entry: PodSandboxEntry, signal: AbortSignal): Promise<void> {
+  // Not ready first: from here on no container is created or started in it.
+  if (entry.sandbox.state !== "notready") {
+    entry.sandbox.state = "notready";
+    context.pods.save(entry);
+  }
+  const containers = context.containers.ofPod(entry.sandbox.id);
+  await Promise.all(containers.map((container) => stopContainerEntry(context, container, 0, signal)));
+  if (!entry.networkReleased) await release(context, entry, signal);
+}
+
+/** Gives up network, pause process, mounts and namespaces, and says so in the record. */
+async function release(context: EngineContext, entry: PodSandboxEntry, signal: AbortSignal): Promise<void> {
+  const { sandbox } = entry;
+  const paths = podPaths(context.stateDirectory, sandbox.id);
+  const request = podNetworkRequest(context, sandbox);
+  try {
+    await runAll([
+      {
+        name: "tear down network",
+        step: () => request && context.network.teardown(request, entry.networkState, signal),
+      },
+      {
+        name: "end pause process",
+        step: async () => {
+          if (sandbox.config.namespaces.pid === "pod") await context.shims.discard(sandbox.id);
+          delete entry.pause;
+          delete sandbox.pausePid;
+        },
+      },
+      { name: "unmount shm", step: () => context.host.unmount(paths.shm) },
+      { name: "unpin namespaces", step: () => context.host.unpinNamespaces(paths.namespaces) },
+    ]);
+  } catch (error) {
+    throw wrapError(`pod sandbox "${sandbox.id}"`, error);
+  }
+  entry.networkReleased = true;
+  delete sandbox.netnsPath;
+  context.pods.save(entry);
+}
