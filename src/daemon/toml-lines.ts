@@ -11,13 +11,13 @@ export type KeyPath = readonly (string | number)[];
 
 export interface TomlLines {
   /** The line (from 1) that sets the key, or the nearest table around it that has a line; 1 if there is none. */
-  lineOf(path: KeyPath): number;
+  lineOf: (path: KeyPath) => number;
 }
 
 export function locateTomlKeys(text: string): TomlLines {
   const lines = new Scanner(text).scan();
   return {
-    lineOf(path) {
+    lineOf: (path) => {
       for (let length = path.length; length > 0; length--) {
         const line = lines.get(JSON.stringify(path.slice(0, length)));
         if (line !== undefined) return line;

@@ -1,0 +1,211 @@
+/**
+ * Every setting of gantryd: its name, type, default and explanation, once. The check of a file, `gantryd config
+ * default` and docs/configuration.md are all made from this.
+ *
+ * To add a setting, add it here; it needs a default, as gantryd must start without any file.
+ */
+import * as v from "valibot";
+
+/** A setting with its default; the text explains it to who edits the file. */
+function setting<const S extends v.GenericSchema, const D extends v.InferInput<S>>(
+  schema: S,
+  fallback: D,
+  text: string,
+) {
+  return v.optional(v.pipe(schema, v.description(text)), fallback);
+}
+
+/** A table of settings. */
+function section<const E extends v.ObjectEntries>(entries: E, text: string) {
+  return v.pipe(v.strictObject(entries), v.description(text));
+}
+
+const text = v.string("must be a string");
+const textList = v.array(text, "must be a list of strings");
+
+const absolutePath = v.pipe(
+  text,
+  v.regex(
+    /^(?!.*\/\.\.?(\/|$))\/[^\0]*[^\0/]$/,
+    "must be an absolute path without '.' and '..' and without a slash at its end",
+  ),
+);
+
+function emptyOr(pattern: RegExp, what: string) {
+  return v.pipe(
+    text,
+    v.check((value) => value === "" || pattern.test(value), `must be ${what}, or empty`),
+  );
+}
+
+function count(minimum: number, maximum: number) {
+  const range = `must be a whole number from ${minimum} to ${maximum}`;
+  return v.pipe(v.number(range), v.integer(range), v.minValue(minimum, range), v.maxValue(maximum, range));
+}
+
+function oneOf<const T extends readonly string[]>(names: T) {
+  return v.picklist(names, `must be one of ${names.map((name) => `"${name}"`).join(", ")}`);
+}
+
+const log = section(
+  {
+    level: setting(oneOf(["debug", "info", "warn", "error"]), "info", "The least level that is logged."),
+    format: setting(
+      oneOf(["auto", "json", "pretty"]),
+      "auto",
+      `"json": one object a line. "pretty": for people. "auto": pretty where standard error is a terminal.`,
+    ),
+  },
+  "What gantryd logs, on standard error.",
+);
+
+const images = section(
+  {
+    snapshotter: setting(
+      oneOf(["auto", "overlayfs", "copy"]),
+      "auto",
+      `How the layers of an image become a root filesystem. "copy" needs nothing of the filesystem, and is slow and large. "auto": overlayfs where the filesystem of the root directory carries it, else copy.`,
+    ),
+    registry_config_path: setting(
+      v.array(absolutePath),
+      ["/etc/gantry/certs.d", "/etc/containerd/certs.d", "/etc/docker/certs.d"],
+      "Directories with one directory for each registry, HOST/hosts.toml, for mirrors, certificates and headers. The first directory that has the host counts. The files are read at each pull.",
+    ),
+    plain_http_hosts: setting(
+      textList,
+      [],
+      `Registries to speak plain http with, as "host" or "host:port". Loopback addresses need no entry.`,
+    ),
+    max_concurrent_downloads: setting(count(1, 64), 6, "How many layers download at once, over all pulls."),
+    unpack_workers: setting(
+      count(0, 64),
+      0,
+      "How many threads unpack layers. 0: as many as there are processors, at most 4.",
+    ),
+    pinned: setting(
+      textList,
+      [],
+      `Images that the kubelet must not collect: references, "*" stands for any text.`,
+    ),
+    pull_progress_timeout_seconds: setting(
+      count(1, 3600),
+      60,
+      "A pull that receives nothing for so long fails.",
+    ),
+  },
+  "Pulling and unpacking images.",
+);
+
+const network = section(
+  {
+    mode: setting(
+      oneOf(["unset", "none", "embedded"]),
+      "unset",
+      `The network of pods that do not use the host's. "embedded": a bridge with addresses, masquerading and port mappings, made without plugins. "none": a loopback interface only. "unset": such pods are refused and the node reports that its network is not ready.`,
+    ),
+    bridge: setting(
+      v.pipe(
+        text,
+        v.regex(
+          /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/,
+          "must be a network interface name of at most 15 characters",
+        ),
+      ),
+      "gantry0",
+      "Name of the embedded network's bridge.",
+    ),
+    subnet: setting(
+      v.pipe(
+        text,
+        v.regex(/^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/, `must be an IPv4 subnet such as "10.88.0.0/16"`),
+      ),
+      "10.88.0.0/16",
+      "IPv4 addresses of the embedded network. Its first address is the bridge's.",
+    ),
+    subnet6: setting(
+      emptyOr(/^[0-9a-fA-F:]+\/\d{1,3}$/, `an IPv6 subnet such as "fd00:88::/64"`),
+      "",
+      "IPv6 addresses of the embedded network. Empty: IPv4 only.",
+    ),
+  },
+  "The network of pods.",
+);
+
+const runtime = section(
+  {
+    default_handler: setting(
+      v.pipe(text, v.nonEmpty("must name a handler")),
+      "gantry",
+      "The entry of [runtimes] that a pod without a runtime class gets.",
+    ),
+    seccomp_default: setting(
+      emptyOr(/^\/./, "an absolute path"),
+      "",
+      "File with the seccomp profile that RuntimeDefault means. Empty: the built-in one.",
+    ),
+    cgroup_driver: setting(
+      oneOf(["cgroupfs"]),
+      "cgroupfs",
+      "Who makes control groups. It is what the kubelet is told to use.",
+    ),
+    pod_cgroup: setting(
+      absolutePath,
+      "/gantry",
+      "Parent of the control groups of pods that ask for none; the kubelet always asks for one.",
+    ),
+    shim_cgroup: setting(
+      absolutePath,
+      "/gantry.shims",
+      "The control group of the shims. It must not be below gantryd's own.",
+    ),
+    shm_size_bytes: setting(count(65_536, 1_099_511_627_776), 67_108_864, "Size of a pod's /dev/shm."),
+  },
+  "Running containers.",
+);
+
+const handler = v.strictObject({
+  type: setting(oneOf(["builtin"]), "builtin", `"builtin": Gantry's own executor.`),
+});
+
+const runtimes = v.pipe(
+  v.record(v.pipe(text, v.regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, "must be a DNS label")), handler),
+  v.description("Runtime handlers by name, as a RuntimeClass names them."),
+);
+
+const cri = section(
+  {
+    max_message_bytes: setting(
+      count(4_194_304, 1_073_741_824),
+      16_777_216,
+      "The largest message that is taken or given on the socket. The kubelet's own limit is 16 MiB.",
+    ),
+  },
+  "The CRI front end.",
+);
+
+export const configSchema = v.strictObject({
+  root: setting(
+    absolutePath,
+    "/var/lib/gantry",
+    "Directory of what outlives a reboot: images, snapshots, records.",
+  ),
+  state: setting(
+    absolutePath,
+    "/run/gantry",
+    "Directory of live state: shims, namespaces, sockets. Best on a tmpfs.",
+  ),
+  listen: setting(
+    emptyOr(/^unix:\/\/\/./, `"unix:///PATH"`),
+    "",
+    "Socket of the CRI, unix:///PATH. Empty: gantry.sock in the state directory.",
+  ),
+  log: v.optional(log, {}),
+  images: v.optional(images, {}),
+  network: v.optional(network, {}),
+  runtime: v.optional(runtime, {}),
+  runtimes: v.optional(runtimes, { gantry: {} }),
+  cri: v.optional(cri, {}),
+});
+
+/** The settings as they are in the file, all present. */
+export type Config = v.InferOutput<typeof configSchema>;
