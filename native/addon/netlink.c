@@ -1,7 +1,128 @@
-/* Part of the addon: netlink. See addon.h. */
-#include "addon.h"
+/*
+ * Part of the addon: netlink. One call sends a batch of messages that TypeScript has built and returns every
+ * reply, unread. The kernel handles rtnetlink and nfnetlink requests inside sendmsg, and continues a dump
+ * inside recvmsg, so all replies have been read when the socket is empty; nothing is parsed here. See
+ * addon.h.
+ */
+#define _GNU_SOURCE
+#include "job.h"
+#include "sysctl.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SOCKET_BUFFER_BYTES (4 * 1024 * 1024)
+#define RECEIVE_BYTES (64 * 1024)
+
+struct netlink_job {
+    struct job job;
+    int protocol;
+    int netns; /* -1: the process's own */
+    uint8_t *request;
+    size_t request_length;
+    char **sysctls; /* written before the request is sent */
+    uint8_t *replies;
+    size_t replies_length, replies_capacity;
+};
+
+static void netlink_release(struct job *base) {
+    struct netlink_job *job = (struct netlink_job *)base;
+    sysctl_list_free(job->sysctls);
+    free(job->request);
+    free(job->replies);
+    free(job);
+}
+
+static void netlink_receive(struct netlink_job *job, int fd) {
+    for (;;) {
+        if (job->replies_capacity - job->replies_length < RECEIVE_BYTES) {
+            size_t capacity = job->replies_capacity * 2 + RECEIVE_BYTES;
+            uint8_t *larger = realloc(job->replies, capacity);
+            if (larger == NULL) return job_fail(&job->job, "realloc", NULL);
+            job->replies = larger;
+            job->replies_capacity = capacity;
+        }
+        ssize_t n = recv(fd, job->replies + job->replies_length, RECEIVE_BYTES, MSG_DONTWAIT | MSG_TRUNC);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EAGAIN) return;
+        if (n < 0) return job_fail(&job->job, "recv", "netlink");
+        if (n > RECEIVE_BYTES) {
+            errno = EMSGSIZE;
+            return job_fail(&job->job, "recv", "netlink");
+        }
+        job->replies_length += (size_t)n;
+    }
+}
+
+static void netlink_run(struct job *base) {
+    struct netlink_job *job = (struct netlink_job *)base;
+    if (job->netns >= 0 && setns(job->netns, CLONE_NEWNET) != 0) return job_fail(base, "setns", NULL);
+    const char *path;
+    if (sysctl_list_write(job->sysctls, &path) != 0) return job_fail(base, "write", path);
+    if (job->request_length == 0) return;
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, job->protocol);
+    if (fd < 0) return job_fail(base, "socket", "netlink");
+    int on = 1, size = SOCKET_BUFFER_BYTES;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
+    setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
+    setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
+    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    ssize_t sent;
+    do
+        sent = sendto(fd, job->request, job->request_length, 0, (struct sockaddr *)&kernel, sizeof kernel);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        job_fail(base, "sendto", "netlink");
+    else
+        netlink_receive(job, fd);
+    close(fd);
+}
+
+static napi_value netlink_result(napi_env env, struct job *base) {
+    struct netlink_job *job = (struct netlink_job *)base;
+    napi_value buffer;
+    return napi_create_buffer_copy(env, job->replies_length, job->replies, NULL, &buffer) == napi_ok ? buffer
+                                                                                                     : NULL;
+}
+
+/* netlinkRequest(protocol, netnsFd or -1, sysctls: [path, value, …], messages) → Promise<Buffer> */
+static napi_value netlink_request(napi_env env, napi_callback_info info) {
+    napi_value args[4];
+    int32_t protocol, netns;
+    uint8_t *data;
+    size_t length;
+    if (!addon_args(env, info, 4, args) || !addon_int32(env, args[0], &protocol) ||
+        !addon_int32(env, args[1], &netns) || !addon_bytes(env, args[3], &data, &length))
+        return NULL;
+    struct netlink_job *job = calloc(1, sizeof *job);
+    if (job == NULL) return addon_throw_errno(env, ENOMEM, "calloc", NULL);
+    job->job = (struct job){.run = netlink_run, .result = netlink_result, .release = netlink_release};
+    job->protocol = protocol;
+    job->netns = netns;
+    job->replies_capacity = RECEIVE_BYTES;
+    job->request_length = length;
+    job->request = malloc(length + 1);
+    job->replies = malloc(job->replies_capacity);
+    if (job->request == NULL || job->replies == NULL) {
+        netlink_release(&job->job);
+        return addon_throw_errno(env, ENOMEM, "malloc", NULL);
+    }
+    if (length > 0) memcpy(job->request, data, length);
+    job->sysctls = sysctl_list_read(env, args[2]);
+    if (job->sysctls == NULL) {
+        netlink_release(&job->job);
+        return NULL;
+    }
+    return job_start(env, &job->job);
+}
 
 void addon_netlink_register(napi_env env, napi_value exports) {
-    (void)env;
-    (void)exports;
+    static const struct addon_function functions[] = {{"netlinkRequest", netlink_request}};
+    addon_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

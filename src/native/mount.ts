@@ -1,0 +1,73 @@
+/**
+ * Binding of the few mounts that the daemon itself makes on the host (a pod's /dev/shm), and what it must know of
+ * mounts to recover. A container's own mounts are the executor's, in the container's mount namespace.
+ */
+import { readFile } from "node:fs/promises";
+import { wrapError } from "../base/errors.ts";
+import { addon } from "./addon.ts";
+
+interface MountBinding {
+  mountTmpfs(
+    target: string,
+    sizeBytes: number,
+    mode: number,
+    nosuid: boolean,
+    nodev: boolean,
+    noexec: boolean,
+  ): Promise<void>;
+  unmount(target: string): Promise<void>;
+  isMountPoint(path: string): boolean;
+}
+
+const native = addon as MountBinding;
+
+export interface TmpfsOptions {
+  sizeBytes: number;
+  /** Of its root directory: 0o1777. */
+  mode: number;
+  nosuid: boolean;
+  nodev: boolean;
+  noexec: boolean;
+}
+
+/** Mounts a new tmpfs on an existing directory, which may not be a symlink. */
+export async function mountTmpfs(target: string, options: TmpfsOptions): Promise<void> {
+  const { sizeBytes, mode, nosuid, nodev, noexec } = options;
+  try {
+    await native.mountTmpfs(target, sizeBytes, mode, nosuid, nodev, noexec);
+  } catch (error) {
+    throw wrapError("mount tmpfs", error);
+  }
+}
+
+/** Detaches whatever is mounted on the target, a stack of mounts included. Nothing there is no error. */
+export async function unmount(target: string): Promise<void> {
+  try {
+    await native.unmount(target);
+  } catch (error) {
+    throw wrapError("unmount", error);
+  }
+}
+
+/** Whether a mount stands on the path itself. A final symlink is not followed; a missing path is none. */
+export function isMountPoint(path: string): boolean {
+  return native.isMountPoint(path);
+}
+
+/** The mount points at or below an absolute directory, the deepest last mount first: the order to unmount them in. */
+export async function listMountsBelow(directory: string): Promise<string[]> {
+  return parseMountPoints(await readFile("/proc/self/mountinfo", "latin1"), directory);
+}
+
+/** The same from the text of mountinfo (proc_pid_mountinfo(5): the fifth field, with octal escapes). */
+export function parseMountPoints(mountinfo: string, directory: string): string[] {
+  const points: string[] = [];
+  for (const line of mountinfo.split("\n")) {
+    const field = line.split(" ", 5)[4];
+    if (field === undefined) continue;
+    const bytes = field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
+    const path = Buffer.from(bytes, "latin1").toString("utf8");
+    if (path === directory || path.startsWith(`${directory}/`)) points.push(path);
+  }
+  return points.reverse();
+}
