@@ -97,7 +97,13 @@ export function containerCapabilities(
   privileged: boolean,
   host: HostLimits,
 ): Capabilities {
-  const key = `${privileged}|${request.add.join()}|${request.drop.join()}|${request.addAmbient.join()}|${host.capabilities}`;
+  const key = JSON.stringify([
+    privileged,
+    request.add,
+    request.drop,
+    request.addAmbient,
+    String(host.capabilities),
+  ]);
   let found = cache.get(key);
   if (!found) {
     found = compute(request, privileged, host.capabilities);
