@@ -100,7 +100,7 @@ function variableBytes(name: string, type: WireFieldType, value: unknown): Buffe
 export function encodeRecord<R extends WireRecordType>(record: R, values: WireValues<R>): Buffer {
   const layout = wireLayout(record);
   const fixed = Buffer.alloc(layout.fixedBytes);
-  const parts = [fixed];
+  const parts: Buffer[] = [fixed];
   let end = layout.fixedBytes;
   for (const { name, type, offset } of layout.fields) {
     const value: unknown = values[name];

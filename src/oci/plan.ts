@@ -1,0 +1,381 @@
+/**
+ * The plan format: a header, then operations that the native half executes in order between clone and exec.
+ *
+ * Every operation is the new process's own, except those whose code has the parent bit: the launcher executes
+ * them, in order too, while the process goes on with its own. They meet at RENDEZVOUS (the process waits for the
+ * launcher's RELEASE) and at the end.
+ *
+ *   launcher:  LAUNCH ─ clone ─ parent ops ┬─ await ─ parent ops ─ RELEASE ┬─ … ─ await gate
+ *   process:            own ops ───────────┴─ RENDEZVOUS ──────────────────┴─ … ─ GATE ─ … ─ EXEC
+ *
+ * A plan lives as long as one launch and is read by the same build that wrote it: the fingerprint of this table is
+ * in the header, and another one is refused. docs/plan.md tells what each group of operations is for.
+ */
+import { encodeRecord, wireFingerprint, type WireTable, type WireValues } from "../base/wire-table.ts";
+
+/** Set in the code of an operation that the launcher executes instead of the process. */
+const PARENT = 0x8000;
+
+export const PLAN_TABLE = {
+  name: "plan",
+  doc: "operations of a plan; see src/oci/plan.ts",
+  constants: {
+    header: { magic: 0x4e4c5047, bytes: 16, parentBit: PARENT, maxOperations: 4096, maxBytes: 4 << 20 },
+    launch: {
+      gateWait: 1,
+      gateFifo: 2,
+      terminal: 4,
+      joinPidfd: 8,
+      /** For tests: behave as if the kernel had no mount_setattr(2), openat2 aside all of 5.10's limits. */
+      oldKernel: 16,
+    },
+    mount: {
+      /** The target itself must be a directory that is reached without symbolic links. */
+      plainTarget: 1,
+      /** Copy what the target holds into the new (tmpfs) mount. */
+      copyUp: 2,
+    },
+    bind: { recursive: 1 },
+    pivot: { chroot: 1, detachShared: 2 },
+    device: { bind: 1 },
+    user: { keepCapabilities: 1 },
+    tolerate: { refused: 1 },
+    overlay: { classic: 1 },
+    attribute: { nosymfollow: 0x200000 },
+  },
+  records: {
+    launch: {
+      code: 1,
+      doc: "how to clone the process; always the first operation",
+      fields: {
+        cloneFlags: ["u64", "CLONE_NEW* to create"],
+        flags: ["u32", "LAUNCH_*"],
+        joinFlags: ["u32", "CLONE_NEW* of the namespaces to join through the pidfd"],
+        cgroupDirectory: ["string", "v2 directory for CLONE_INTO_CGROUP; empty for none"],
+        pidNamespace: ["string", "file of the PID namespace to be born in; empty for none"],
+        userNamespace: ["string", "file of the user namespace to be born in; empty for none"],
+      },
+    },
+    rendezvous: { code: 2, doc: "the process waits for RELEASE", fields: {} },
+    gate: { code: 3, doc: "report readiness and wait for the start", fields: {} },
+
+    joinPidfd: {
+      code: 10,
+      doc: "setns(2) on the pidfd given at the launch",
+      fields: { flags: ["u32", "CLONE_NEW*"], root: ["u32", "1: chroot to the root of the pidfd's process"] },
+    },
+    joinNamespace: {
+      code: 11,
+      doc: "setns(2) on a namespace file",
+      fields: { type: ["u32", "CLONE_NEW*, checked by the kernel"], path: ["string", "host path"] },
+    },
+    unshare: { code: 12, doc: "unshare(2)", fields: { flags: ["u64", "CLONE_NEW*"] } },
+    timeOffsets: {
+      code: 13,
+      doc: "enter a new time namespace with these offsets",
+      fields: { text: ["string", "lines for /proc/self/timens_offsets"] },
+    },
+    becomeRoot: { code: 14, doc: "uid and gid 0 of the user namespace", fields: {} },
+    cgroupJoin: {
+      code: 15,
+      doc: "move the process itself into v1 cgroups",
+      fields: { directories: ["strings", "cgroup directories on the host"] },
+    },
+    keyring: { code: 16, doc: "new session keyring", fields: { name: ["string", "its name"] } },
+
+    propagation: {
+      code: 20,
+      doc: "propagation of a mount, by mount(2)",
+      fields: { flags: ["u64", "MS_*"], target: ["string", "path"] },
+    },
+    rootOverlay: {
+      code: 21,
+      doc: "mount an overlay as the root filesystem",
+      fields: {
+        lower: ["strings", "directories from the topmost to the lowest"],
+        upper: ["string", "empty for a read-only mount"],
+        work: ["string", "empty for a read-only mount"],
+        options: ["strings", "key=value or key, for fsconfig(2)"],
+        target: ["string", "host directory to mount on; empty: over the old root"],
+        flags: ["u32", "OVERLAY_CLASSIC: mount(2) from the start"],
+        classicBase: [
+          "string",
+          "directory that the paths in classicData are relative to; empty: none possible",
+        ],
+        classicData: ["string", "options for mount(2), for kernels without lowerdir+"],
+      },
+    },
+    rootBind: {
+      code: 22,
+      doc: "bind a directory as the root filesystem",
+      fields: {
+        source: ["string", "host path"],
+        target: ["string", "host directory; empty: over the old root"],
+      },
+    },
+    mount: {
+      code: 23,
+      doc: "mount a filesystem on a path in the root",
+      fields: {
+        attributes: ["u64", "MOUNT_ATTR_*"],
+        propagation: ["u64", "MS_*, 0: private"],
+        flags: ["u32", "MOUNT_*"],
+        type: ["string", "filesystem type"],
+        source: ["string", "empty for none"],
+        target: ["string", "path in the root"],
+        parameters: ["strings", "key=value or key, for fsconfig(2)"],
+      },
+    },
+    bind: {
+      code: 24,
+      doc: "bind a host path on a path in the root",
+      fields: {
+        set: ["u64", "MOUNT_ATTR_* to set on the mount"],
+        clear: ["u64", "MOUNT_ATTR_* to clear on the mount"],
+        recursiveSet: ["u64", "MOUNT_ATTR_* to set on it and all below"],
+        recursiveClear: ["u64", "MOUNT_ATTR_* to clear on it and all below"],
+        propagation: ["u64", "MS_*; 0: leave it"],
+        flags: ["u32", "BIND_*"],
+        source: ["string", "host path, symbolic links followed"],
+        target: ["string", "path in the root"],
+      },
+    },
+    remount: {
+      code: 25,
+      doc: "change the attributes of a mount in the root",
+      fields: {
+        set: ["u64", "MOUNT_ATTR_*"],
+        clear: ["u64", "MOUNT_ATTR_*"],
+        target: ["string", "path in the root"],
+      },
+    },
+    makeDirectory: {
+      code: 26,
+      doc: "make a directory in the root, with those above it, where it is missing",
+      fields: { path: ["string", "path in the root"] },
+    },
+    device: {
+      code: 27,
+      doc: "make a device node in the root",
+      fields: {
+        mode: ["u32", "file type and permissions"],
+        major: ["u32", ""],
+        minor: ["u32", ""],
+        uid: ["u32", ""],
+        gid: ["u32", ""],
+        flags: ["u32", "DEVICE_BIND: bind the host's node of the same path instead"],
+        directory: ["string", "path in the root"],
+        name: ["string", "name in the directory"],
+      },
+    },
+    symlink: {
+      code: 28,
+      doc: "make a symbolic link in the root; an existing file is left alone",
+      fields: {
+        directory: ["string", "path in the root"],
+        name: ["string", ""],
+        target: ["string", "its text"],
+      },
+    },
+    readonlyPath: {
+      code: 29,
+      doc: "make a path in the root read-only; a missing one is ignored",
+      fields: { path: ["string", "path in the root"] },
+    },
+    maskPath: {
+      code: 30,
+      doc: "hide a path in the root; a missing one is ignored",
+      fields: { path: ["string", "path in the root"] },
+    },
+    pivot: {
+      code: 31,
+      doc: "make the root filesystem the root directory",
+      fields: { flags: ["u32", "PIVOT_*"] },
+    },
+    rootAttributes: {
+      code: 32,
+      doc: "attributes and propagation of the root mount, after the pivot",
+      fields: { set: ["u64", "MOUNT_ATTR_*"], propagation: ["u64", "MS_*; 0: leave it"] },
+    },
+
+    sysctl: {
+      code: 40,
+      doc: "write a kernel parameter",
+      fields: { path: ["string", "relative to /proc/sys"], value: ["string", ""] },
+    },
+    hostname: { code: 41, doc: "sethostname(2)", fields: { name: ["string", ""] } },
+    domainname: { code: 42, doc: "setdomainname(2)", fields: { name: ["string", ""] } },
+    openFifo: { code: 43, doc: "open the start gate's fifo", fields: { path: ["string", "host path"] } },
+    hook: {
+      code: 44,
+      doc: "run a hook in the process's namespaces, as its child",
+      fields: {
+        timeoutMs: ["u32", "0: none"],
+        path: ["string", "program"],
+        args: ["strings", ""],
+        env: ["strings", ""],
+        statePrefix: ["string", "state for its standard input, up to the pid"],
+        stateSuffix: ["string", "and after it"],
+      },
+    },
+    console: {
+      code: 45,
+      doc: "make a pty in the root's devpts; its master goes to the launcher, its slave becomes 0, 1 and 2",
+      fields: {
+        width: ["u32", "columns, 0: leave it"],
+        height: ["u32", "rows"],
+        devConsole: ["u32", "1: bind the slave on /dev/console"],
+      },
+    },
+    session: { code: 46, doc: "setsid(2), with the terminal as the controlling one", fields: {} },
+    ownStdio: {
+      code: 47,
+      doc: "give pipes and terminals on 0, 1 and 2 to a user",
+      fields: { uid: ["u32", ""] },
+    },
+
+    rlimit: {
+      code: 50,
+      doc: "prlimit(2)",
+      fields: { soft: ["u64", ""], hard: ["u64", ""], resource: ["u32", "RLIMIT_*"] },
+    },
+    oomScore: {
+      code: 51,
+      doc: "oom_score_adj",
+      fields: { value: ["i32", ""], flags: ["u32", "TOLERATE_REFUSED: go on when it may not be lowered"] },
+    },
+    personality: { code: 52, doc: "personality(2)", fields: { persona: ["u64", ""] } },
+    scheduler: {
+      code: 53,
+      doc: "sched_setattr(2)",
+      fields: {
+        flags: ["u64", "SCHED_FLAG_*"],
+        runtime: ["u64", "ns"],
+        deadline: ["u64", "ns"],
+        period: ["u64", "ns"],
+        policy: ["u32", "SCHED_*"],
+        nice: ["i32", ""],
+        priority: ["u32", ""],
+      },
+    },
+    ioPriority: { code: 54, doc: "ioprio_set(2)", fields: { priority: ["u32", "class << 13 | level"] } },
+    cpuAffinity: {
+      code: 55,
+      doc: "sched_setaffinity(2)",
+      fields: { mask: ["bytes", "bit n is processor n"] },
+    },
+    securityLabel: {
+      code: 56,
+      doc: "label of the program to execute",
+      fields: { attribute: ["string", "below /proc/thread-self/attr"], label: ["string", ""] },
+    },
+    workingDirectory: { code: 57, doc: "chdir(2), in the root", fields: { path: ["string", ""] } },
+    closeDescriptors: {
+      code: 58,
+      doc: "close all that the command must not have",
+      fields: { preserve: ["u32", "keep 3 … 3+n-1"] },
+    },
+    noNewPrivileges: { code: 59, doc: "PR_SET_NO_NEW_PRIVS", fields: {} },
+    boundingSet: { code: 60, doc: "drop all other capabilities for ever", fields: { mask: ["u64", "kept"] } },
+    user: {
+      code: 61,
+      doc: "groups, gid, uid, umask",
+      fields: {
+        uid: ["u32", ""],
+        gid: ["u32", ""],
+        umask: ["u32", ""],
+        flags: ["u32", "USER_KEEP_CAPABILITIES: the permitted set survives a uid other than 0"],
+        groups: ["bytes", "u32 array"],
+      },
+    },
+    capabilities: {
+      code: 62,
+      doc: "the four sets, exactly",
+      fields: {
+        effective: ["u64", ""],
+        permitted: ["u64", ""],
+        inheritable: ["u64", ""],
+        ambient: ["u64", ""],
+      },
+    },
+    seccomp: {
+      code: 63,
+      doc: "seccomp(2)",
+      fields: { flags: ["u32", "SECCOMP_FILTER_FLAG_*"], program: ["bytes", "array of struct sock_filter"] },
+    },
+    checkCommand: {
+      code: 64,
+      doc: "fail unless one of the candidates is an executable file",
+      fields: { candidates: ["strings", "paths"], name: ["string", "as it was asked for"] },
+    },
+    exec: {
+      code: 65,
+      doc: "execve(2) the first candidate that exists",
+      fields: {
+        candidates: ["strings", "paths"],
+        name: ["string", "as it was asked for"],
+        args: ["strings", ""],
+        env: ["strings", ""],
+      },
+    },
+    pause: { code: 66, doc: "reap children until SIGTERM or SIGINT", fields: {} },
+
+    release: { code: PARENT | 1, doc: "lets the process go on from its RENDEZVOUS", fields: {} },
+    parentIdMap: {
+      code: PARENT | 2,
+      doc: "write /proc/PID/uid_map and gid_map",
+      fields: { uids: ["string", "lines"], gids: ["string", "lines"] },
+    },
+    parentRlimit: {
+      code: PARENT | 3,
+      doc: "prlimit(2) on the process",
+      fields: { soft: ["u64", ""], hard: ["u64", ""], resource: ["u32", "RLIMIT_*"] },
+    },
+    parentOomScore: {
+      code: PARENT | 4,
+      doc: "oom_score_adj of the process",
+      fields: { value: ["i32", ""], flags: ["u32", "TOLERATE_REFUSED"] },
+    },
+    parentHook: {
+      code: PARENT | 5,
+      doc: "run a hook in the launcher's namespaces",
+      fields: {
+        timeoutMs: ["u32", "0: none"],
+        path: ["string", "program"],
+        args: ["strings", ""],
+        env: ["strings", ""],
+        statePrefix: ["string", "state for its standard input, up to the pid"],
+        stateSuffix: ["string", "and after it"],
+      },
+    },
+  },
+} as const satisfies WireTable;
+
+export type PlanRecords = (typeof PLAN_TABLE)["records"];
+export type PlanOperationName = keyof PlanRecords;
+export type PlanValues<Name extends PlanOperationName> = WireValues<PlanRecords[Name]>;
+
+/** Of the table: in every plan's header, and in the C header. */
+export const PLAN_FINGERPRINT = wireFingerprint(PLAN_TABLE);
+
+/** Collects operations in order; `finish` gives the plan. */
+export class PlanWriter {
+  #parts: Buffer[] = [];
+
+  add<Name extends PlanOperationName>(name: Name, values: PlanValues<Name>): void {
+    this.#parts.push(encodeRecord<PlanRecords[Name]>(PLAN_TABLE.records[name], values));
+  }
+
+  finish(): Uint8Array {
+    const { magic, bytes } = PLAN_TABLE.constants.header;
+    const header = Buffer.alloc(bytes);
+    header.writeUInt32LE(magic, 0);
+    header.writeUInt32LE(PLAN_FINGERPRINT, 4);
+    header.writeUInt32LE(
+      this.#parts.reduce<number>((sum, part) => sum + part.length, bytes),
+      8,
+    );
+    header.writeUInt32LE(this.#parts.length, 12);
+    return Buffer.concat([header, ...this.#parts]);
+  }
+}
