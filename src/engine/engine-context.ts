@@ -14,6 +14,7 @@ import type { ShimManager } from "../shim/shim.ts";
 import type { Snapshotter } from "../snapshotter/snapshotter.ts";
 import type { RecordStore } from "../store/record-store.ts";
 import { ContainerTable } from "./container-table.ts";
+import { AccountCache } from "./container-user.ts";
 import type { PodHost } from "./pod-host.ts";
 import { PodSandboxTable } from "./pod-sandbox-table.ts";
 import type { RuntimeHandlerInfo } from "./engine.ts";
@@ -47,6 +48,7 @@ export interface EngineContext extends EngineOptions {
   readonly mutex: KeyedMutex;
   readonly podRuns: SingleFlight<string>;
   readonly containerCreates: SingleFlight<string>;
+  readonly accounts: AccountCache;
   /** Identifies this boot of the host; records of another boot have no live state. */
   readonly bootId: string;
 }
@@ -59,6 +61,7 @@ export function createEngineContext(options: EngineOptions, bootId: string): Eng
     mutex: new KeyedMutex(),
     podRuns: new SingleFlight(),
     containerCreates: new SingleFlight(),
+    accounts: new AccountCache(),
     bootId,
   };
 }

@@ -31,7 +31,7 @@ export async function execSync(
     );
   const timeout = timeoutMs > 0 ? AbortSignal.timeout(timeoutMs) : undefined;
   const either = timeout ? AbortSignal.any([signal, timeout]) : signal;
-  const plan = execPlan(context, entry, shim.initPid, { args: command, terminal: false });
+  const plan = execPlan(context, entry, { args: command, terminal: false });
   let exec: ShimExec | undefined;
   try {
     exec = await shim.exec({ plan, terminal: false, stdin: false, killOnDisconnect: true }, either);

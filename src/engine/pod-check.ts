@@ -1,6 +1,7 @@
 /** Checks of a pod sandbox's configuration that need nothing but it and the daemon's handlers. */
 import { isAbsolute, normalize } from "node:path";
 import { GantryError } from "../base/errors.ts";
+import type { SysctlWrite } from "../native/netlink.ts";
 import { checkSysctls } from "../network/sysctl.ts";
 import type { EngineContext } from "./engine-context.ts";
 import type { PodSandboxConfig } from "./pod-sandbox.ts";
@@ -24,10 +25,17 @@ export function checkPodSandboxConfig(
   if (config.logDirectory !== "" && !isPlainAbsolute(config.logDirectory))
     throw invalid(`log directory "${config.logDirectory}" is not a plain absolute path`);
   checkCgroupParent(config.cgroupParent);
-  checkSysctls(config.sysctls, {
+  podSysctls(config);
+}
+
+/** The pod's sysctls as they are written in its namespaces. @throws invalid-argument. */
+export function podSysctls(config: PodSandboxConfig): SysctlWrite[] {
+  const { namespaces } = config;
+  const { net, ipc } = checkSysctls(config.sysctls, {
     hostNetwork: namespaces.network === "node",
     hostIpc: namespaces.ipc === "node",
   });
+  return [...net, ...ipc];
 }
 
 /** @throws not-found for a handler that the configuration does not have. */

@@ -3,6 +3,8 @@
  * The real one is made of the native bindings (pod-host-linux.ts).
  */
 
+import type { SysctlWrite } from "../native/netlink.ts";
+
 export interface PinnedNamespaces {
   net: boolean;
   ipc: boolean;
@@ -10,7 +12,7 @@ export interface PinnedNamespaces {
   /** Set in the new UTS namespace. */
   hostname: string;
   /** Written in the new namespaces; already checked. */
-  sysctls: Readonly<Record<string, string>>;
+  sysctls: readonly SysctlWrite[];
 }
 
 export interface PodHost {

@@ -18,7 +18,7 @@ import { podNetworkRequest } from "./pod-network-request.ts";
 import { podPaths } from "./pod-paths.ts";
 import type { PodSandbox, PodSandboxConfig } from "./pod-sandbox.ts";
 import { podSandboxName, type PodSandboxEntry } from "./pod-sandbox-table.ts";
-import { checkPodSandboxConfig } from "./pod-check.ts";
+import { checkPodSandboxConfig, podSysctls } from "./pod-check.ts";
 
 export async function runPodSandbox(
   context: EngineContext,
@@ -109,7 +109,8 @@ async function makeNamespaces(
   sandbox: PodSandbox,
   undo: CleanupStack,
 ): Promise<void> {
-  const { namespaces, hostname, sysctls } = sandbox.config;
+  const { namespaces, hostname } = sandbox.config;
+  const sysctls = podSysctls(sandbox.config);
   const paths = podPaths(context.stateDirectory, sandbox.id);
   const net = namespaces.network !== "node";
   const ipc = namespaces.ipc !== "node";

@@ -1,0 +1,77 @@
+/**
+ * The plans of a container: of its first process, and of those executed in it later. Here the last unknowns are
+ * filled in: the process whose PID namespace is joined, and the container's cgroup.
+ */
+import { GantryError } from "../base/errors.ts";
+import type { CgroupEntries } from "../oci/cgroup.ts";
+import { compileExecPlan, compilePlan } from "../oci/plan-compile.ts";
+import type { NamespaceType, Process, Spec } from "../oci/runtime-spec.ts";
+import { compileSeccomp } from "../oci/seccomp-compile.ts";
+import { containerNamespaces } from "./container-spec.ts";
+import type { ContainerEntry } from "./container-table.ts";
+import type { EngineContext } from "./engine-context.ts";
+import { ensurePause } from "./pod-pause.ts";
+
+export async function initPlan(
+  context: EngineContext,
+  entry: ContainerEntry,
+  spec: Spec,
+  cgroup: CgroupEntries,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const pidPath = await pidNamespacePath(context, entry, signal);
+  const linux = { ...spec.linux };
+  if (pidPath !== undefined)
+    linux.namespaces = (linux.namespaces ?? []).map((namespace) =>
+      namespace.type === "pid" ? { type: "pid", path: pidPath } : namespace,
+    );
+  return compilePlan(
+    { ...spec, linux },
+    {
+      rootfs: context.snapshotter.mount(entry.container.id),
+      cgroup,
+      gate: "none",
+      command: "exec",
+      ...(linux.seccomp && { seccomp: compileSeccomp(linux.seccomp) }),
+    },
+  );
+}
+
+/** Undefined for a PID namespace of its own or the host's. */
+async function pidNamespacePath(
+  context: EngineContext,
+  entry: ContainerEntry,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const pod = context.pods.get(entry.container.podSandboxId);
+  const namespaces = containerNamespaces(entry.container.config, pod.sandbox);
+  if (namespaces.pid === "pod") return `/proc/${(await ensurePause(context, pod, signal)).initPid}/ns/pid`;
+  if (namespaces.pid !== "target") return undefined;
+  const target = context.containers.find(namespaces.targetId)?.container;
+  if (target?.podSandboxId !== entry.container.podSandboxId)
+    throw new GantryError("not-found", `target container "${namespaces.targetId}" is not in the pod sandbox`);
+  if (target.state !== "running" || target.pid === undefined)
+    throw new GantryError(
+      "failed-precondition",
+      `target container "${target.id}" is ${target.state}, not running`,
+    );
+  return `/proc/${target.pid}/ns/pid`;
+}
+
+export function execPlan(
+  context: EngineContext,
+  entry: ContainerEntry,
+  command: { args: string[]; terminal: boolean },
+): Uint8Array {
+  const spec = context.containers.spec(entry);
+  const init = spec.process;
+  if (!init) throw new GantryError("internal", `container "${entry.container.id}" has no process`);
+  const process: Process = { ...init, args: command.args, terminal: command.terminal };
+  const seccomp = spec.linux?.seccomp;
+  const own: NamespaceType[] = (spec.linux?.namespaces ?? []).map((namespace) => namespace.type);
+  return compileExecPlan(process, {
+    namespaces: own,
+    cgroup: context.cgroups.load(entry.cgroupPath).entries(),
+    ...(seccomp && { seccomp: compileSeccomp(seccomp) }),
+  });
+}

@@ -1,0 +1,165 @@
+/**
+ * From a container's configuration, its pod and its image to the OCI configuration. What is the pod's (namespaces,
+ * files, shared memory) is named by path; the PID namespace of another process is named when the container starts.
+ */
+import { realpath } from "node:fs/promises";
+import { join } from "node:path";
+import { errnoCode, GantryError, wrapError } from "../base/errors.ts";
+import type { ImageRecord } from "../image/image.ts";
+import { generateSpec } from "../oci/spec-generate.ts";
+import type { NamespaceChoice, SpecInput, SpecMount } from "../oci/spec-input.ts";
+import type { Spec } from "../oci/runtime-spec.ts";
+import type { ResolvedUser } from "../oci/user-lookup.ts";
+import { containerDevices } from "./container-devices.ts";
+import type { ContainerConfig, ContainerMount } from "./container.ts";
+import type { EngineContext } from "./engine-context.ts";
+import { podHostname } from "./pod-files.ts";
+import { podPaths } from "./pod-paths.ts";
+import type { NamespaceOptions, PodSandbox } from "./pod-sandbox.ts";
+import { selinuxLabel } from "./security.ts";
+import { seccompChoice } from "./seccomp-choice.ts";
+
+export interface ContainerSpecInput {
+  config: ContainerConfig;
+  sandbox: PodSandbox;
+  image: ImageRecord;
+  user: ResolvedUser;
+  cgroupPath: string;
+}
+
+/** @throws invalid-argument, not-found (a host path), failed-precondition, unimplemented. */
+export async function containerSpec(context: EngineContext, input: ContainerSpecInput): Promise<Spec> {
+  const { config, sandbox, image, user } = input;
+  const { security } = config;
+  const paths = podPaths(context.stateDirectory, sandbox.id);
+  const namespaces = containerNamespaces(config, sandbox);
+  const [mounts, devices, seccomp] = await Promise.all([
+    Promise.all(config.mounts.map(specMount)),
+    containerDevices(config),
+    seccompChoice(context, security),
+  ]);
+  const apparmor = security.privileged ? undefined : security.apparmor;
+  if (apparmor?.kind === "localhost")
+    throw new GantryError("failed-precondition", "container: AppArmor is not supported by this host");
+  const label = selinuxLabel(security.selinux);
+  const spec: SpecInput = {
+    process: {
+      args: containerArguments(config, image),
+      env: [
+        `HOSTNAME=${podHostname(sandbox.config)}`,
+        ...image.config.env,
+        ...config.env.map(({ key, value }) => `${key}=${value}`),
+      ],
+      cwd: config.workingDir || image.config.workingDir,
+      terminal: config.tty,
+      user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
+      home: user.home,
+      capabilities: {
+        add: security.addCapabilities,
+        drop: security.dropCapabilities,
+        addAmbient: security.addAmbientCapabilities,
+      },
+      noNewPrivileges: security.noNewPrivs,
+      ...(label !== undefined && { selinuxLabel: label }),
+    },
+    privileged: security.privileged,
+    rootfs: { path: "rootfs", readonly: security.readonlyRootfs },
+    namespaces: {
+      mount: "new",
+      network:
+        sandbox.config.namespaces.network === "node" ? "host" : { path: join(paths.namespaces, "net") },
+      uts: sandbox.config.namespaces.network === "node" ? "host" : { path: join(paths.namespaces, "uts") },
+      ipc: sandbox.config.namespaces.ipc === "node" ? "host" : { path: join(paths.namespaces, "ipc") },
+      pid: pidChoice(namespaces),
+      cgroup: context.cgroups.version === "v2" && !security.privileged ? "new" : "host",
+    },
+    ...(security.maskedPaths.length > 0 && { maskedPaths: security.maskedPaths }),
+    ...(security.readonlyPaths.length > 0 && { readonlyPaths: security.readonlyPaths }),
+    seccomp,
+    mounts,
+    podFiles: [
+      { destination: "/etc/hosts", source: paths.hosts, readonly: security.readonlyRootfs },
+      { destination: "/etc/hostname", source: paths.hostname, readonly: security.readonlyRootfs },
+      { destination: "/etc/resolv.conf", source: paths.resolvConf, readonly: security.readonlyRootfs },
+    ],
+    shmSource: sandbox.config.namespaces.ipc === "node" ? "/dev/shm" : paths.shm,
+    devices,
+    resources: config.resources ?? NO_RESOURCES,
+    cgroupsPath: input.cgroupPath,
+    sysctls: {},
+    annotations: {},
+  };
+  return generateSpec(spec);
+}
+
+export const NO_RESOURCES = Object.freeze({
+  cpuPeriodUs: 0,
+  cpuQuotaUs: 0,
+  cpuShares: 0,
+  memoryLimitBytes: 0,
+  memorySwapLimitBytes: 0,
+  oomScoreAdj: 0,
+  cpusetCpus: "",
+  cpusetMems: "",
+  hugepageLimits: [],
+  unified: {},
+});
+
+/** The container's own choice of namespaces, else its pod's. */
+export function containerNamespaces(config: ContainerConfig, sandbox: PodSandbox): NamespaceOptions {
+  return config.security.namespaces ?? sandbox.config.namespaces;
+}
+
+/**
+ * The path of a joined namespace is set at start (container-plan.ts), when the process is known.
+ */
+function pidChoice(namespaces: NamespaceOptions): NamespaceChoice {
+  switch (namespaces.pid) {
+    case "container":
+      return "new";
+    case "node":
+      return "host";
+    case "pod":
+    case "target":
+      return { path: PID_NAMESPACE_AT_START };
+  }
+}
+
+/** Stands in a stored configuration for the PID namespace of a process that is looked up at start. */
+export const PID_NAMESPACE_AT_START = "/proc/0/ns/pid";
+
+/** Command and arguments of Kubernetes: a command replaces the image's entrypoint and its arguments. */
+export function containerArguments(config: ContainerConfig, image: ImageRecord): string[] {
+  const { entrypoint, cmd } = image.config;
+  if (config.command.length > 0) return [...config.command, ...config.args];
+  const args = [...entrypoint, ...(config.args.length > 0 ? config.args : cmd)];
+  if (args.length === 0)
+    throw new GantryError(
+      "invalid-argument",
+      `container: neither it nor its image ${config.image.image} has a command`,
+    );
+  return args;
+}
+
+async function specMount(mount: ContainerMount): Promise<SpecMount> {
+  return {
+    destination: mount.containerPath.startsWith("/") ? mount.containerPath : `/${mount.containerPath}`,
+    source: await existingHostPath(mount),
+    readonly: mount.readonly,
+    recursiveReadonly: mount.recursiveReadOnly,
+    propagation: mount.propagation,
+    options: mount.mountOptions,
+  };
+}
+
+/** Symbolic links are followed; what does not exist is not created. */
+async function existingHostPath(mount: ContainerMount): Promise<string> {
+  try {
+    return await realpath(mount.hostPath);
+  } catch (error) {
+    const what = `mount "${mount.containerPath}": host path "${mount.hostPath}"`;
+    if (errnoCode(error) === "ENOENT")
+      throw new GantryError("not-found", `${what} does not exist`, { cause: error });
+    throw wrapError(what, error, "failed-precondition");
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * StartContainer: cgroup, plan, shim, and the container's command executes. A start that fails leaves nothing
+ * running; the container is then exited with reason "StartError", as the kubelet expects of a broken command.
+ */
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import { CleanupStack } from "../base/cleanup.ts";
+import { errorMessage, GantryError, wrapError } from "../base/errors.ts";
+import type { Shim } from "../shim/shim.ts";
+import { wallClockNs } from "./clock.ts";
+import { watchContainer } from "./container-exit.ts";
+import { initPlan } from "./container-plan.ts";
+import type { ContainerEntry } from "./container-table.ts";
+import type { EngineContext } from "./engine-context.ts";
+
+/** What a shell gives for a command that cannot be executed, and the peers for a failed start. */
+const START_ERROR_EXIT_CODE = 128;
+
+export async function startContainer(context: EngineContext, id: string, signal: AbortSignal): Promise<void> {
+  const entry = context.containers.get(id);
+  const { container } = entry;
+  await context.mutex.run(`container:${container.id}`, signal, async () => {
+    if (container.state !== "created")
+      throw new GantryError(
+        "failed-precondition",
+        `container "${container.id}" is ${container.state}, not created`,
+      );
+    const { sandbox } = context.pods.get(container.podSandboxId);
+    if (sandbox.state !== "ready")
+      throw new GantryError(
+        "failed-precondition",
+        `container "${container.id}": pod sandbox "${sandbox.id}" is not ready`,
+      );
+    try {
+      const shim = await launch(context, entry, signal);
+      container.state = "running";
+      container.startedAtNs = wallClockNs();
+      container.pid = shim.initPid;
+      context.containers.save(entry);
+      watchContainer(context, entry, shim);
+    } catch (error) {
+      // A caller that went away may start it again; a container that cannot start has ended.
+      if (!signal.aborted) recordStartError(context, entry, error);
+      throw wrapError(`start container "${container.id}"`, error);
+    }
+  });
+}
+
+async function launch(context: EngineContext, entry: ContainerEntry, signal: AbortSignal): Promise<Shim> {
+  const { container } = entry;
+  const spec = context.containers.spec(entry);
+  await using undo = new CleanupStack((step, error) =>
+    context.log.error(
+      { containerId: container.id, step, err: errorMessage(error) },
+      "clean-up after a failed start failed",
+    ),
+  );
+  const cgroup = await context.cgroups.create(entry.cgroupPath, spec.linux?.resources ?? {});
+  undo.push("remove cgroup", () => cgroup.remove(AbortSignal.timeout(10_000)));
+  if (container.logPath !== "") await mkdir(dirname(container.logPath), { recursive: true, mode: 0o755 });
+  const plan = await initPlan(context, entry, spec, cgroup.entries(), signal);
+  const { tty, stdin, stdinOnce } = container.config;
+  const shim = await context.shims.start(
+    {
+      id: container.id,
+      plan,
+      log: container.logPath === "" ? undefined : { path: container.logPath },
+      terminal: tty,
+      stdin,
+      stdinOnce,
+      memoryCgroupDirectory: cgroup.memoryDirectory(),
+      shimCgroupProcs: context.shimCgroupProcs,
+      startNow: true,
+    },
+    signal,
+  );
+  undo.disarm();
+  return shim;
+}
+
+function recordStartError(context: EngineContext, entry: ContainerEntry, error: unknown): void {
+  const { container } = entry;
+  container.state = "exited";
+  container.startedAtNs = 0n;
+  container.finishedAtNs = wallClockNs();
+  container.exitCode = START_ERROR_EXIT_CODE;
+  container.reason = "StartError";
+  container.message = errorMessage(error);
+  context.containers.save(entry);
+}
+
+/** Has the shim write to a newly opened file at the log path, after the old one was moved away. */
+export async function reopenContainerLog(context: EngineContext, id: string): Promise<void> {
+  const { container, shim } = context.containers.get(id);
+  if (container.state !== "running" || !shim)
+    throw new GantryError(
+      "failed-precondition",
+      `container "${container.id}" is ${container.state}, not running`,
+    );
+  await shim.reopenLog();
+}

@@ -1,0 +1,86 @@
+/**
+ * The process of a shared PID namespace: the shim's built-in pause. It has the pod's namespaces, an empty root that
+ * cannot be written, no capability, and runs no program of any image.
+ */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { compilePlan } from "../oci/plan-compile.ts";
+import type { Spec } from "../oci/runtime-spec.ts";
+import type { Shim } from "../shim/shim.ts";
+import type { EngineContext } from "./engine-context.ts";
+import { podPaths } from "./pod-paths.ts";
+import type { PodSandbox } from "./pod-sandbox.ts";
+import type { PodSandboxEntry } from "./pod-sandbox-table.ts";
+import { watchPause } from "./recovery.ts";
+
+export async function startPause(
+  context: EngineContext,
+  sandbox: PodSandbox,
+  signal: AbortSignal,
+): Promise<Shim> {
+  const paths = podPaths(context.stateDirectory, sandbox.id);
+  const root = join(paths.directory, "root");
+  await mkdir(root, { recursive: true, mode: 0o555 });
+  const plan = compilePlan(pauseSpec(context, sandbox), {
+    rootfs: { type: "bind", source: root, readonly: true },
+    cgroup: { procsFiles: [] },
+    gate: "none",
+    command: "pause",
+  });
+  return context.shims.start(
+    {
+      id: sandbox.id,
+      plan,
+      log: undefined,
+      terminal: false,
+      stdin: false,
+      stdinOnce: false,
+      memoryCgroupDirectory: undefined,
+      shimCgroupProcs: context.shimCgroupProcs,
+      startNow: true,
+    },
+    signal,
+  );
+}
+
+/** The pod's pause process, started now where a container asks to share a PID namespace that the pod did not make. */
+export async function ensurePause(
+  context: EngineContext,
+  entry: PodSandboxEntry,
+  signal: AbortSignal,
+): Promise<Shim> {
+  if (entry.pause) return entry.pause;
+  return context.mutex.run(`pause:${entry.sandbox.id}`, signal, async () => {
+    if (entry.pause) return entry.pause;
+    const pause = await startPause(context, entry.sandbox, signal);
+    entry.pause = pause;
+    entry.sandbox.pausePid = pause.initPid;
+    context.pods.save(entry);
+    watchPause(context, entry);
+    return pause;
+  });
+}
+
+function pauseSpec(context: EngineContext, sandbox: PodSandbox): Spec {
+  const pins = podPaths(context.stateDirectory, sandbox.id).namespaces;
+  const { namespaces } = sandbox.config;
+  return {
+    ociVersion: "1.3.0",
+    root: { path: "rootfs", readonly: true },
+    process: {
+      cwd: "/",
+      args: ["pause"],
+      user: { uid: 65535, gid: 65535 },
+      noNewPrivileges: true,
+      capabilities: {},
+    },
+    linux: {
+      namespaces: [
+        { type: "mount" },
+        { type: "pid" },
+        ...(namespaces.network !== "node" ? [{ type: "network" as const, path: join(pins, "net") }] : []),
+        ...(namespaces.ipc !== "node" ? [{ type: "ipc" as const, path: join(pins, "ipc") }] : []),
+      ],
+    },
+  };
+}

@@ -1,0 +1,39 @@
+/** The seccomp filter that a container asks for. A profile file is read anew for each container. */
+import { readFile, stat } from "node:fs/promises";
+import { isAbsolute } from "node:path";
+import { errnoCode, GantryError, wrapError } from "../base/errors.ts";
+import { parseSeccompProfile } from "../oci/seccomp-profile.ts";
+import type { Seccomp } from "../oci/runtime-spec.ts";
+import type { SeccompChoice } from "../oci/spec-input.ts";
+import type { ContainerSecurity } from "./container.ts";
+import type { EngineContext } from "./engine-context.ts";
+
+const PROFILE_LIMIT_BYTES = 1024 * 1024;
+
+/** A container that says nothing, or is privileged, is unconfined: what the kubelet expects. */
+export async function seccompChoice(
+  context: Pick<EngineContext, "seccompDefaultProfile">,
+  security: ContainerSecurity,
+): Promise<SeccompChoice> {
+  const { seccomp, privileged } = security;
+  if (privileged || !seccomp || seccomp.kind === "unconfined") return { kind: "unconfined" };
+  if (seccomp.kind === "localhost")
+    return { kind: "profile", profile: await readProfile(seccomp.localhostRef) };
+  if (context.seccompDefaultProfile === "") return { kind: "default" };
+  return { kind: "profile", profile: await readProfile(context.seccompDefaultProfile) };
+}
+
+async function readProfile(path: string): Promise<Seccomp> {
+  const what = `seccomp profile "${path}"`;
+  if (!isAbsolute(path)) throw new GantryError("invalid-argument", `${what} is not an absolute path`);
+  try {
+    const { size } = await stat(path);
+    if (size > PROFILE_LIMIT_BYTES)
+      throw new GantryError("invalid-argument", `larger than ${PROFILE_LIMIT_BYTES} bytes`);
+    return parseSeccompProfile(await readFile(path, "utf8"));
+  } catch (error) {
+    if (errnoCode(error) === "ENOENT")
+      throw new GantryError("not-found", `${what} does not exist`, { cause: error });
+    throw wrapError(what, error, "invalid-argument");
+  }
+}
