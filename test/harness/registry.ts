@@ -1,0 +1,57 @@
+/** Debian's docker-registry on loopback, in a directory of its own, for as long as a test runs. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "./free-port.ts";
+
+export interface Registry {
+  /** "127.0.0.1:PORT" */
+  host: string;
+  stop(): Promise<void>;
+}
+
+/** @param htpasswd content of an Apache password file (bcrypt): basic authentication is then required. */
+export async function startRegistry(directory: string, htpasswd?: string): Promise<Registry> {
+  const port = await freePort();
+  const host = `127.0.0.1:${port}`;
+  await mkdir(directory, { recursive: true });
+  const configuration = join(directory, "config.yml");
+  const lines = [
+    "version: 0.1",
+    "log: { level: fatal, accesslog: { disabled: true } }",
+    `storage: { filesystem: { rootdirectory: ${JSON.stringify(join(directory, "data"))} }, delete: { enabled: true } }`,
+    `http: { addr: ${JSON.stringify(host)} }`,
+  ];
+  if (htpasswd !== undefined) {
+    const path = join(directory, "htpasswd");
+    await writeFile(path, htpasswd);
+    lines.push(`auth: { htpasswd: { realm: test, path: ${JSON.stringify(path)} } }`);
+  }
+  await writeFile(configuration, `${lines.join("\n")}\n`);
+  const child = spawn("docker-registry", ["serve", configuration], { stdio: ["ignore", "ignore", "inherit"] });
+  await answering(child, `http://${host}/v2/`);
+  return {
+    host,
+    stop: async () => {
+      if (child.exitCode !== null) return;
+      child.kill("SIGKILL");
+      await once(child, "exit");
+    },
+  };
+}
+
+async function answering(child: ChildProcess, url: string): Promise<void> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    if (child.exitCode !== null) throw new Error(`docker-registry ended with ${child.exitCode}`);
+    try {
+      await (await fetch(url)).arrayBuffer();
+      return;
+    } catch {
+      await sleep(50);
+    }
+  }
+  child.kill("SIGKILL");
+  throw new Error(`docker-registry did not answer at ${url}`);
+}

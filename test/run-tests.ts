@@ -1,0 +1,59 @@
+/**
+ * What `npm test` runs: gets the tools, runs the checks, then every test of the tree, and ends with one line that
+ * counts: "N passed, N failed, N skipped".
+ *
+ *   node scripts/run.mjs test/run-tests.ts [PATTERN…]     only the test files that match; then no checks
+ *
+ * A file named *.root.test.ts needs root and fails without it.
+ */
+import { globSync } from "node:fs";
+import { dirname } from "node:path";
+import { compose } from "node:stream";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+import { runChecks } from "./check-list.ts";
+import { installTools } from "./install-tools.ts";
+
+const TEST_FILES = ["src/**/*.test.ts", "scripts/**/*.test.ts", "test/**/*.test.ts", "bench/**/*.test.ts"];
+/** No single file takes near as long; one that does hangs. */
+const FILE_TIMEOUT_MS = 600_000;
+
+const project = dirname(import.meta.dirname);
+const patterns = process.argv.slice(2);
+const count = { passed: 0, failed: 0, skipped: 0 };
+const failures: string[] = [];
+const skips: string[] = [];
+
+installTools();
+if (patterns.length === 0) {
+  const { passed, failed } = runChecks();
+  count.passed += passed.length;
+  count.failed += failed.length;
+  failures.push(...failed.map((name) => `check: ${name}`));
+}
+
+const files = globSync(patterns.length > 0 ? patterns : TEST_FILES, { cwd: project }).toSorted();
+const tests = run({ files, cwd: project, concurrency: 2, timeout: FILE_TIMEOUT_MS });
+tests.on("test:pass", (event) => {
+  if (event.details.type === "suite") return;
+  const { skip } = event;
+  if (skip === undefined || skip === false) {
+    count.passed += 1;
+    return;
+  }
+  count.skipped += 1;
+  skips.push(`${event.name}: ${typeof skip === "string" ? skip : "no reason given"}`);
+});
+tests.on("test:fail", (event) => {
+  // A suite that fails because of a test in it is counted by that test.
+  if (event.details.type === "suite" && event.details.error.failureType === "subtestsFailed") return;
+  count.failed += 1;
+  failures.push(`${event.file ?? ""}: ${event.name}`);
+});
+for await (const chunk of compose(tests, new spec())) process.stdout.write(chunk as string);
+
+if (skips.length > 0) console.log(`\nskipped:\n  ${skips.join("\n  ")}`);
+if (failures.length > 0) console.log(`\nfailed:\n  ${failures.join("\n  ")}`);
+if (files.length === 0) failures.push("no test file matches");
+console.log(`\n${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
+process.exitCode = failures.length > 0 ? 1 : 0;
