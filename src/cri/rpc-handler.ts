@@ -1,0 +1,46 @@
+/**
+ * What a handler of one RPC is, and the type of a whole service's table of them.
+ *
+ * A handler checks the request, turns it into the engine's types, makes one call and turns the result back. It
+ * throws GantryErrors and knows nothing of gRPC; src/cri/dispatch.ts puts it behind the wire.
+ */
+import type { handleServerStreamingCall, handleUnaryCall } from "@grpc/grpc-js";
+import type { Engine } from "../engine/engine.ts";
+
+/** What every handler may use. */
+export interface RpcContext {
+  readonly engine: Engine;
+  /** Version of Gantry. */
+  readonly version: string;
+}
+
+/** @param signal aborts when the client has gone, its deadline has passed or the daemon stops. */
+export type UnaryRpc<Request, Response> = (
+  context: RpcContext,
+  request: Request,
+  signal: AbortSignal,
+) => Response | Promise<Response>;
+
+/** Each item is one message; the stream ends with the iteration. */
+export type StreamRpc<Request, Response> = (
+  context: RpcContext,
+  request: Request,
+  signal: AbortSignal,
+) => Iterable<Response> | AsyncIterable<Response>;
+
+/** Stands in a table where an RPC is not served: it answers UNIMPLEMENTED with the RPC's name. */
+export const UNIMPLEMENTED = Symbol("unimplemented");
+
+/**
+ * One entry for each RPC of a service, from the generated handler interface. An RPC that is missing, or that has the
+ * wrong types, does not compile.
+ */
+export type RpcTable<Handlers> = {
+  readonly [Rpc in keyof Handlers as string extends Rpc ? never : Rpc]:
+    | typeof UNIMPLEMENTED
+    | (Handlers[Rpc] extends handleUnaryCall<infer Request, infer Response>
+        ? { unary: UnaryRpc<Request, Response> }
+        : Handlers[Rpc] extends handleServerStreamingCall<infer Request, infer Response>
+          ? { stream: StreamRpc<Request, Response> }
+          : never);
+};

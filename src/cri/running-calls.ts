@@ -1,0 +1,70 @@
+/**
+ * The calls that run now, each with the signal that tells its handler to give up.
+ *
+ * grpc-js emits "cancelled" once a call is over for any reason, its normal end included, so only what comes before
+ * `end` aborts. A passed deadline and a client that went away give different reasons.
+ */
+import type { ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
+import { GantryError } from "../base/errors.ts";
+
+/** A client that gives up at its deadline may be heard before our own clock has reached it. */
+const DEADLINE_SLACK_MS = 50;
+
+export type ServerCall = Pick<
+  ServerUnaryCall<object, object> | ServerWritableStream<object, object>,
+  "cancelled" | "getDeadline" | "on"
+>;
+
+export interface RunningCall {
+  readonly signal: AbortSignal;
+  /** Milliseconds since the call began. */
+  elapsedMs(): number;
+  /** The handler is done: later events of the call mean nothing. */
+  end(): void;
+}
+
+export class RunningCalls {
+  readonly #running = new Set<AbortController>();
+  #stopReason: GantryError | undefined;
+  #whenIdle: (() => void)[] = [];
+
+  begin(call: ServerCall): RunningCall {
+    const controller = new AbortController();
+    const startedMs = performance.now();
+    this.#running.add(controller);
+    if (this.#stopReason) controller.abort(this.#stopReason);
+    const onCancelled = (): void => {
+      if (this.#running.has(controller)) controller.abort(cancelReason(call.getDeadline()));
+    };
+    if (call.cancelled) onCancelled();
+    else call.on("cancelled", onCancelled);
+    return {
+      signal: controller.signal,
+      elapsedMs: () => performance.now() - startedMs,
+      end: () => {
+        this.#running.delete(controller);
+        if (this.#running.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
+      },
+    };
+  }
+
+  /** Calls that begin from now on are aborted at once; those that run go on. */
+  refuse(reason: GantryError): void {
+    this.#stopReason = reason;
+  }
+
+  abortAll(reason: GantryError): void {
+    for (const controller of this.#running) controller.abort(reason);
+  }
+
+  /** Resolves once nothing runs. */
+  async idle(): Promise<void> {
+    if (this.#running.size > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+  }
+}
+
+function cancelReason(deadline: Date | number): GantryError {
+  if (Date.now() + DEADLINE_SLACK_MS >= Number(deadline))
+    return new GantryError("deadline-exceeded", "the client's deadline has passed");
+  return new GantryError("cancelled", "the client gave up the call");
+}

@@ -1,0 +1,65 @@
+/** The table of RuntimeService: every RPC, served or not. */
+import type { RuntimeServiceHandlers } from "./generated/runtime/v1/RuntimeService.ts";
+import { UNIMPLEMENTED, type RpcTable } from "./rpc-handler.ts";
+import { containerStats } from "./rpc/container-stats.ts";
+import { containerStatus } from "./rpc/container-status.ts";
+import { createContainer } from "./rpc/create-container.ts";
+import { execSync } from "./rpc/exec-sync.ts";
+import { listContainerStats } from "./rpc/list-container-stats.ts";
+import { listContainers } from "./rpc/list-containers.ts";
+import { listPodSandbox } from "./rpc/list-pod-sandbox.ts";
+import { podSandboxStatus } from "./rpc/pod-sandbox-status.ts";
+import { removeContainer } from "./rpc/remove-container.ts";
+import { removePodSandbox } from "./rpc/remove-pod-sandbox.ts";
+import { reopenContainerLog } from "./rpc/reopen-container-log.ts";
+import { runPodSandbox } from "./rpc/run-pod-sandbox.ts";
+import { runtimeConfig } from "./rpc/runtime-config.ts";
+import { startContainer } from "./rpc/start-container.ts";
+import { status } from "./rpc/status.ts";
+import { stopContainer } from "./rpc/stop-container.ts";
+import { stopPodSandbox } from "./rpc/stop-pod-sandbox.ts";
+import { streamContainerStats } from "./rpc/stream-container-stats.ts";
+import { streamContainers } from "./rpc/stream-containers.ts";
+import { streamPodSandboxes } from "./rpc/stream-pod-sandboxes.ts";
+import { updateRuntimeConfig } from "./rpc/update-runtime-config.ts";
+import { version } from "./rpc/version.ts";
+
+export const runtimeService = {
+  Version: { unary: version },
+  RunPodSandbox: { unary: runPodSandbox },
+  StopPodSandbox: { unary: stopPodSandbox },
+  RemovePodSandbox: { unary: removePodSandbox },
+  PodSandboxStatus: { unary: podSandboxStatus },
+  ListPodSandbox: { unary: listPodSandbox },
+  StreamPodSandboxes: { stream: streamPodSandboxes },
+  CreateContainer: { unary: createContainer },
+  StartContainer: { unary: startContainer },
+  StopContainer: { unary: stopContainer },
+  RemoveContainer: { unary: removeContainer },
+  ListContainers: { unary: listContainers },
+  StreamContainers: { stream: streamContainers },
+  ContainerStatus: { unary: containerStatus },
+  UpdateContainerResources: UNIMPLEMENTED,
+  ReopenContainerLog: { unary: reopenContainerLog },
+  ExecSync: { unary: execSync },
+  Exec: UNIMPLEMENTED,
+  Attach: UNIMPLEMENTED,
+  PortForward: UNIMPLEMENTED,
+  ContainerStats: { unary: containerStats },
+  ListContainerStats: { unary: listContainerStats },
+  StreamContainerStats: { stream: streamContainerStats },
+  PodSandboxStats: UNIMPLEMENTED,
+  ListPodSandboxStats: UNIMPLEMENTED,
+  StreamPodSandboxStats: UNIMPLEMENTED,
+  UpdateRuntimeConfig: { unary: updateRuntimeConfig },
+  Status: { unary: status },
+  CheckpointContainer: UNIMPLEMENTED,
+  CheckpointPod: UNIMPLEMENTED,
+  RestorePod: UNIMPLEMENTED,
+  GetContainerEvents: UNIMPLEMENTED,
+  ListMetricDescriptors: UNIMPLEMENTED,
+  ListPodSandboxMetrics: UNIMPLEMENTED,
+  StreamPodSandboxMetrics: UNIMPLEMENTED,
+  RuntimeConfig: { unary: runtimeConfig },
+  UpdatePodSandboxResources: UNIMPLEMENTED,
+} as const satisfies RpcTable<RuntimeServiceHandlers>;
