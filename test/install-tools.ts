@@ -58,7 +58,10 @@ export function installTools(): void {
   // A package that starts a service when installed must not do so here: the tests start their own.
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
   const apt = (...args: string[]): void => {
-    const { status } = spawnSync("apt-get", ["-qq", ...args], { env, stdio: ["ignore", 2, 2] });
+    const { status } = spawnSync("apt-get", ["-qq", "-o=Dpkg::Use-Pty=0", ...args], {
+      env,
+      stdio: ["ignore", 2, 2],
+    });
     if (status !== 0) throw new Error(`apt-get ${args.join(" ")} failed`);
   };
   apt("update");

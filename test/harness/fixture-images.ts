@@ -7,7 +7,15 @@ import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { compiled, program, unpackDebian } from "./debian-files.ts";
-import { directory, file, type ImageSettings, type Layer, type LayerEntry, layerOf, pushImage } from "./image-builder.ts";
+import {
+  directory,
+  file,
+  type ImageSettings,
+  type Layer,
+  type LayerEntry,
+  layerOf,
+  pushImage,
+} from "./image-builder.ts";
 
 const run = promisify(execFile);
 
@@ -58,11 +66,18 @@ export async function busyboxEntries(): Promise<LayerEntry[]> {
   const root = await unpackDebian("busybox");
   try {
     const box = join(root, "bin/busybox");
-    const applets = (await run(box, ["--list"])).stdout.split("\n").filter((name) => name && name !== "busybox");
+    const applets = (await run(box, ["--list"])).stdout
+      .split("\n")
+      .filter((name) => name && name !== "busybox");
     const directories =
-      "bin etc dev proc sys root var var/www home usr usr/bin usr/sbin sbin lib var/run var/log run".split(" ");
+      "bin etc dev proc sys root var var/www home usr usr/bin usr/sbin sbin lib var/run var/log run".split(
+        " ",
+      );
     // procps and util-linux have the options that busybox lacks.
-    const own = [...(await program("/usr/bin/pgrep", "bin/pgrep")), ...(await program("/usr/bin/ipcs", "bin/ipcs"))];
+    const own = [
+      ...(await program("/usr/bin/pgrep", "bin/pgrep")),
+      ...(await program("/usr/bin/ipcs", "bin/ipcs")),
+    ];
     return [
       ...directories.map((path) => directory(path)),
       directory("tmp", 0o1777),
@@ -113,7 +128,10 @@ export async function pushFixtureImages(
   const httpd = "echo httpd starting; exec httpd -f -v -p 80 -h /www";
 
   await push("e2e-test-images/busybox:1.29-2", [base], SHELL);
-  await push("e2e-test-images/nginx:1.14-2", [base, await nginxLayer(80)], { ...nginx, ExposedPorts: { "80/tcp": {} } });
+  await push("e2e-test-images/nginx:1.14-2", [base, await nginxLayer(80)], {
+    ...nginx,
+    ExposedPorts: { "80/tcp": {} },
+  });
   await push("e2e-test-images/nonewprivs:1.3", [base, privileged], { Env: [PATH], Cmd: ["/nnp"] });
   await push("e2e-test-images/httpd:2.4.39-4", [base, web], { Env: [PATH], Cmd: ["sh", "-c", httpd] });
   await push("k8s-staging-cri-tools/hostnet-nginx-amd64:latest", [base, await nginxLayer(12003)], nginx);
@@ -121,7 +139,8 @@ export async function pushFixtureImages(
   const tools = "k8s-staging-cri-tools/";
   for (const name of ["latest:latest", "tag:test", "tag:all", "1:latest", "2:latest", "3:latest"])
     await push(`${tools}test-image-${name}`, [base, marker(name.replace(":", "-"))], SHELL);
-  for (const tag of ["1", "2", "3"]) await push(`${tools}test-image-tags:${tag}`, [base, marker("tags")], SHELL);
+  for (const tag of ["1", "2", "3"])
+    await push(`${tools}test-image-tags:${tag}`, [base, marker("tags")], SHELL);
   await push(`${tools}test-image-digest:latest`, [base, marker("digest")], SHELL);
   for (const [name, User] of [
     ["uid", "1002"],
@@ -133,7 +152,10 @@ export async function pushFixtureImages(
 
   const accounts = layerOf([
     file("etc/passwd", lines([...PASSWD, "default-user:x:1000:1000::/home/default-user:/bin/sh"])),
-    file("etc/group", lines([...GROUP, "default-user:x:1000:", "group-defined-in-image:x:50000:default-user"])),
+    file(
+      "etc/group",
+      lines([...GROUP, "default-user:x:1000:", "group-defined-in-image:x:50000:default-user"]),
+    ),
   ]);
   await push(`${tools}test-image-predefined-group:latest`, [base, accounts], { ...SHELL, User: "1000" });
 

@@ -97,7 +97,11 @@ export async function pushImage(
   const manifest = {
     schemaVersion: 2,
     mediaType: "application/vnd.oci.image.manifest.v1+json",
-    config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: sha256(config), size: config.length },
+    config: {
+      mediaType: "application/vnd.oci.image.config.v1+json",
+      digest: sha256(config),
+      size: config.length,
+    },
     layers: layers.map(({ digest, blob }) => ({
       mediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
       digest,
@@ -121,12 +125,18 @@ export async function pushManifest(
     headers: { "content-type": mediaType },
     body: new Uint8Array(body),
   });
-  if (put.status !== 201) throw new Error(`manifest ${repository}:${reference}: ${put.status} ${await put.text()}`);
+  if (put.status !== 201)
+    throw new Error(`manifest ${repository}:${reference}: ${put.status} ${await put.text()}`);
   await put.arrayBuffer();
   return sha256(body);
 }
 
-export async function pushBlob(registry: string, repository: string, digest: string, blob: Buffer): Promise<void> {
+export async function pushBlob(
+  registry: string,
+  repository: string,
+  digest: string,
+  blob: Buffer,
+): Promise<void> {
   const base = `http://${registry}/v2/${repository}/blobs`;
   const head = await fetch(`${base}/${digest}`, { method: "HEAD" });
   if (head.ok) return;

@@ -30,7 +30,9 @@ export async function startRegistry(directory: string, htpasswd?: string): Promi
     lines.push(`auth: { htpasswd: { realm: test, path: ${JSON.stringify(path)} } }`);
   }
   await writeFile(configuration, `${lines.join("\n")}\n`);
-  const child = spawn("docker-registry", ["serve", configuration], { stdio: ["ignore", "ignore", "inherit"] });
+  const child = spawn("docker-registry", ["serve", configuration], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   await answering(child, `http://${host}/v2/`);
   return {
     host,

@@ -1,0 +1,156 @@
+/**
+ * A gantryd of a test's own: everything below one directory, its own bridge, subnet, cgroups and tables, so that
+ * several run side by side and nothing is shared with an installed one.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes, randomInt } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, openSync, closeSync, readFileSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+const repository = join(import.meta.dirname, "../..");
+
+export interface TestDaemonOptions {
+  /** Registries reached over plain HTTP, "127.0.0.1:5000". */
+  plainHttpHosts?: string[];
+  /** Upstream hosts that a registry stands in for: { "registry.k8s.io": "127.0.0.1:5000" }. */
+  mirrors?: Record<string, string>;
+  network?: "embedded" | "none";
+  /** Further configuration, TOML. */
+  configuration?: string;
+}
+
+export class TestDaemon {
+  readonly directory: string;
+  readonly name: string;
+  readonly endpoint: string;
+  readonly socket: string;
+  readonly bridge: string;
+  readonly subnet: string;
+  readonly cgroupParent: string;
+  #child: ChildProcess | undefined;
+
+  private constructor(directory: string) {
+    this.directory = directory;
+    this.name = `gt${randomBytes(3).toString("hex")}`;
+    this.socket = join(directory, "gantryd.sock");
+    this.endpoint = `unix://${this.socket}`;
+    this.bridge = `${this.name}b`;
+    this.subnet = `10.${randomInt(200, 250)}.${randomInt(0, 256)}.0/24`;
+    this.cgroupParent = `/${this.name}`;
+  }
+
+  /** Makes the directory and configuration, and starts it. */
+  static async start(options: TestDaemonOptions = {}): Promise<TestDaemon> {
+    const daemon = new TestDaemon(await mkdtemp(join(tmpdir(), "gantry-test-")));
+    await daemon.#configure(options);
+    await daemon.run();
+    return daemon;
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? -1;
+  }
+
+  path(...parts: string[]): string {
+    return join(this.directory, ...parts);
+  }
+
+  /** What it has logged so far. */
+  log(): string {
+    return readFileSync(this.path("gantryd.log"), "utf8");
+  }
+
+  /** Starts it, again after a stop, and waits until its socket answers. */
+  async run(): Promise<void> {
+    const log = openSync(this.path("gantryd.log"), "a");
+    const child = spawn(
+      join(repository, "bin/gantryd"),
+      [
+        "--config",
+        this.path("config.toml"),
+        "--root",
+        this.path("root"),
+        "--state",
+        this.path("state"),
+        "--listen",
+        this.endpoint,
+        "--log-level",
+        "debug",
+      ],
+      { stdio: ["ignore", log, log] },
+    );
+    closeSync(log);
+    this.#child = child;
+    const before = this.#readyLines();
+    for (let attempt = 0; attempt < 400; attempt++) {
+      if (child.exitCode !== null)
+        throw new Error(`gantryd ended with ${child.exitCode}:\n${this.log().slice(-4000)}`);
+      if (existsSync(this.socket) && this.#readyLines() > before) return;
+      await sleep(25);
+    }
+    await this.kill();
+    throw new Error(`gantryd was not ready in time:\n${this.log().slice(-4000)}`);
+  }
+
+  /** Sends a signal and waits for its end; resolves with the exit code, -1 for a death by signal. */
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? -1;
+    const end = once(child, "exit");
+    child.kill(signal);
+    await end;
+    return child.exitCode ?? -1;
+  }
+
+  /** SIGKILL: the ordinary way to stop. */
+  async kill(): Promise<void> {
+    await this.stop("SIGKILL");
+  }
+
+  /** Deletes its directory. The daemon has been stopped and has no pods. */
+  async remove(): Promise<void> {
+    await this.stop();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  /** Files left in a directory below root or state, relative, without directories. */
+  async filesBelow(...parts: string[]): Promise<string[]> {
+    const entries = await readdir(this.path(...parts), { recursive: true, withFileTypes: true }).catch(
+      () => [],
+    );
+    return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
+  }
+
+  #readyLines(): number {
+    return existsSync(this.path("gantryd.log")) ? this.log().split("serving the CRI").length - 1 : 0;
+  }
+
+  async #configure(options: TestDaemonOptions): Promise<void> {
+    const hosts = this.path("certs.d");
+    for (const [upstream, host] of Object.entries(options.mirrors ?? {})) {
+      await mkdir(join(hosts, upstream), { recursive: true });
+      await writeFile(
+        join(hosts, upstream, "hosts.toml"),
+        `server = "https://${upstream}"\n[host."http://${host}"]\n  capabilities = ["pull", "resolve"]\n`,
+      );
+    }
+    const lines = [
+      "[images]",
+      `registry_config_path = ${JSON.stringify([hosts])}`,
+      `plain_http_hosts = ${JSON.stringify(options.plainHttpHosts ?? [])}`,
+      "[network]",
+      `mode = ${JSON.stringify(options.network ?? "embedded")}`,
+      `bridge = ${JSON.stringify(this.bridge)}`,
+      `subnet = ${JSON.stringify(this.subnet)}`,
+      "[runtime]",
+      `cgroup_parent = ${JSON.stringify(this.cgroupParent)}`,
+      `shim_cgroup = ${JSON.stringify(`${this.cgroupParent}-shims`)}`,
+      options.configuration ?? "",
+    ];
+    await writeFile(this.path("config.toml"), `${lines.join("\n")}\n`);
+  }
+}

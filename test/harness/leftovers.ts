@@ -1,0 +1,67 @@
+/**
+ * What of a test daemon is still in the system. A finished test has none of it: no process, mount, network device,
+ * cgroup, nftables table or namespace.
+ */
+import { readdir, readFile, readlink } from "node:fs/promises";
+import { networkInterfaces } from "node:os";
+import { runCommand } from "./command.ts";
+import type { TestDaemon } from "./daemon.ts";
+
+/** A line for each thing that is left. The daemon itself does not count. */
+export async function leftovers(daemon: TestDaemon): Promise<string[]> {
+  const found = await Promise.all([
+    processes(daemon),
+    mounts(daemon),
+    devices(daemon),
+    cgroups(daemon),
+    tables(daemon),
+  ]);
+  return found.flat();
+}
+
+/** Processes with a path of the test's in their command line, environment root, or a cgroup of the test's. */
+async function processes(daemon: TestDaemon): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of await readdir("/proc")) {
+    if (!/^\d+$/.test(pid) || Number(pid) === daemon.pid || Number(pid) === process.pid) continue;
+    const [cmdline, cgroup, cwd] = await Promise.all([
+      readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""),
+      readFile(`/proc/${pid}/cgroup`, "utf8").catch(() => ""),
+      readlink(`/proc/${pid}/cwd`).catch(() => ""),
+    ]);
+    const ours =
+      [cmdline, cwd].some((text) => text.includes(daemon.directory)) || cgroup.includes(daemon.cgroupParent);
+    if (ours) found.push(`process ${pid}: ${cmdline.replaceAll("\0", " ")}`);
+  }
+  return found;
+}
+
+async function mounts(daemon: TestDaemon): Promise<string[]> {
+  const text = await readFile("/proc/self/mountinfo", "utf8");
+  return text
+    .split("\n")
+    .filter((line) => line.includes(daemon.directory))
+    .map((line) => `mount ${line}`);
+}
+
+async function devices(daemon: TestDaemon): Promise<string[]> {
+  const { stdout } = await runCommand("ip", ["-o", "link"]);
+  const names = [...Object.keys(networkInterfaces()), ...stdout.split("\n")];
+  return names.filter((name) => name.includes(daemon.name)).map((name) => `device ${name}`);
+}
+
+async function cgroups(daemon: TestDaemon): Promise<string[]> {
+  const { stdout } = await runCommand("find", ["/sys/fs/cgroup", "-type", "d", "-name", `${daemon.name}*`]);
+  return stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => `cgroup ${line}`);
+}
+
+async function tables(daemon: TestDaemon): Promise<string[]> {
+  const { stdout } = await runCommand("nft", ["list", "tables"]);
+  return stdout
+    .split("\n")
+    .filter((line) => line.includes(daemon.name))
+    .map((line) => `nftables ${line}`);
+}
