@@ -50,7 +50,15 @@ function ensureCompiler() {
     fail("a C compiler and make are needed: install gcc, libc6-dev and make");
   }
   step("installing a C compiler", "apt-get", ["-qq", "update"]);
-  step("installing a C compiler", "apt-get", ["-qq", "install", "-y", "--no-install-recommends", "gcc", "libc6-dev", "make"]);
+  step("installing a C compiler", "apt-get", [
+    "-qq",
+    "install",
+    "-y",
+    "--no-install-recommends",
+    "gcc",
+    "libc6-dev",
+    "make",
+  ]);
 }
 
 if (process.platform !== "linux") fail("Gantry runs on Linux only");
@@ -61,7 +69,8 @@ if (!packagesAreCurrent()) step("installing packages", "npm", ["ci", "--ignore-s
 if (!existsSync(node)) fail(`there is no pinned Node for ${process.arch}: ${node} is missing`);
 ensureCompiler();
 const make = spawnSync("make", ["-q", "-C", "native"], { cwd: project, stdio: "ignore" });
-if (make.status !== 0) step("building the native half", "make", ["--no-print-directory", "-s", "-C", "native"]);
+if (make.status !== 0)
+  step("building the native half", "make", ["--no-print-directory", "-s", "-C", "native"]);
 
 const child = spawn(node, [resolve(project, script), ...args], { stdio: "inherit" });
 // A terminal's Ctrl-C reaches the child by itself; what is sent to this process alone is passed on.

@@ -9,12 +9,11 @@
  */
 import { mkdirSync } from "node:fs";
 import { enableCompileCache, flushCompileCache } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { errorMessage } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import type { LoadedConfig } from "./config.ts";
 import { lockDirectory } from "./instance-lock.ts";
-import { claimSocketPath } from "./listen-socket.ts";
 import { createLogger } from "./logging.ts";
 import { ServiceManager } from "./service-manager.ts";
 import { VERSION } from "./version.ts";
@@ -33,7 +32,8 @@ export async function serve({ config, files }: LoadedConfig): Promise<void> {
   // Not released by hand: the kernel does it when the process ends, whichever way.
   lockDirectory(config.root);
   lockDirectory(config.state);
-  const socketPath = await claimSocketPath(config.listen);
+  const socketPath = config.listen.slice("unix://".length);
+  mkdirSync(dirname(socketPath), { recursive: true, mode: 0o755 });
 
   enableCompileCache(join(config.root, "compile-cache"));
   const { assemble } = await import("./assembly.ts");

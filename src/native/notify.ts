@@ -4,8 +4,8 @@
 import { addon } from "./addon.ts";
 
 const { notifySend, tryLock } = addon as {
-  notifySend(path: string, message: string): void;
-  tryLock(fd: number): boolean;
+  notifySend: (path: string, message: string) => void;
+  tryLock: (fd: number) => boolean;
 };
 
 /**
