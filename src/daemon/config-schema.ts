@@ -76,7 +76,7 @@ const images = section(
       [],
       `Registries to speak plain http with, as "host" or "host:port". Loopback addresses need no entry.`,
     ),
-    max_concurrent_downloads: setting(count(1, 64), 6, "How many layers download at once, over all pulls."),
+    max_concurrent_downloads: setting(count(1, 64), 6, "How many layers of one image download at once."),
     unpack_workers: setting(
       count(0, 64),
       0,
