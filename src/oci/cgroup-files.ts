@@ -1,0 +1,109 @@
+/**
+ * The file operations that cgroup code is made of, as one small interface, so that tests can stand in for the
+ * kernel, which fills a new directory with files. Synchronous: each takes some microseconds, less than handing
+ * it to a thread would.
+ *
+ * Paths are the manager's: a root found at start and a checked path below it (checkCgroupPath). The cgroup
+ * filesystems have no symbolic links.
+ */
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmdirSync,
+  writeSync,
+} from "node:fs";
+import { GantryError, errnoCode } from "../base/errors.ts";
+
+export interface CgroupFiles {
+  /** True where it was made, false where it was there. The parent must exist. */
+  mkdir(directory: string): boolean;
+  rmdir(directory: string): void;
+  /** Names of the directories in it. */
+  children(directory: string): string[];
+  /** Undefined where there is no such file, or where the group it described has gone. */
+  read(path: string): string | undefined;
+  /** Writes to a file that exists. */
+  write(path: string, value: string): void;
+}
+
+let buffer = Buffer.allocUnsafe(16 * 1024);
+
+function readText(path: string): string | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (errnoCode(error) === "ENOENT" || errnoCode(error) === "ENODEV") return undefined;
+    throw error;
+  }
+  try {
+    let length = 0;
+    for (;;) {
+      const count = readSync(fd, buffer, length, buffer.length - length, null);
+      length += count;
+      // The kernel gives a short file whole: what does not fill the buffer has ended, but for files of many pids.
+      if (count === 0 || (length < 2048 && count < 2048)) return buffer.toString("latin1", 0, length);
+      if (length === buffer.length) buffer = Buffer.concat([buffer], buffer.length * 2);
+    }
+  } catch (error) {
+    if (errnoCode(error) === "ENODEV") return undefined;
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+export const kernelCgroupFiles: CgroupFiles = {
+  mkdir(directory) {
+    try {
+      mkdirSync(directory, 0o755);
+      return true;
+    } catch (error) {
+      if (errnoCode(error) === "EEXIST") return false;
+      throw error;
+    }
+  },
+  rmdir: (directory) => rmdirSync(directory),
+  children(directory) {
+    try {
+      return readdirSync(directory, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map((entry) => entry.name);
+    } catch (error) {
+      if (errnoCode(error) === "ENOENT") return [];
+      throw error;
+    }
+  },
+  read: readText,
+  write(path, value) {
+    const fd = openSync(path, constants.O_WRONLY | constants.O_TRUNC | constants.O_NOFOLLOW);
+    try {
+      writeSync(fd, value);
+    } finally {
+      closeSync(fd);
+    }
+  },
+};
+
+/**
+ * The path of a group below the root, "/" first, as it is used to build directory names.
+ * @throws GantryError invalid-argument for "", "/", a relative path, and ".", ".." or NUL in it.
+ */
+export function checkCgroupPath(path: string): string {
+  const clean = path.replace(/\/{2,}/g, "/").replace(/\/$/, "");
+  const bad = !clean.startsWith("/") || clean.includes("\0") || clean.includes("\n");
+  if (
+    bad ||
+    clean.split("/").some((part) => part === "." || part === ".." || Buffer.byteLength(part) > 255)
+  ) {
+    throw new GantryError(
+      "invalid-argument",
+      `cgroup path ${JSON.stringify(path)} is not an absolute path without dots`,
+    );
+  }
+  return clean;
+}

@@ -1,0 +1,93 @@
+/**
+ * The end of a group: listing and killing its processes, and deleting its directories with those below them.
+ *
+ * A directory can be deleted once no process and no group is in it; a killed process leaves when the kernel is
+ * done with it, so deleting is retried, ever more slowly, until it succeeds or the caller gives up.
+ */
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { errnoCode, wrapError } from "../base/errors.ts";
+import type { CgroupFiles } from "./cgroup-files.ts";
+
+const LONGEST_PAUSE_MS = 50;
+
+/** Pids of the group in this directory and of those below it; pids of other PID namespaces (0) are left out. */
+export function processesIn(files: CgroupFiles, directory: string): number[] {
+  const text = files.read(join(directory, "cgroup.procs"));
+  if (text === undefined) return [];
+  const pids = text.split("\n").map(Number).filter(Boolean);
+  for (const child of files.children(directory)) pids.push(...processesIn(files, join(directory, child)));
+  return pids;
+}
+
+/**
+ * SIGKILL to all of the group: at once through cgroup.kill where the directory has it, else one by one until a
+ * listing is empty or holds only processes that are dying.
+ */
+export function killAll(files: CgroupFiles, directory: string): void {
+  const killFile = join(directory, "cgroup.kill");
+  if (files.read(join(directory, "cgroup.procs")) === undefined) return;
+  try {
+    files.write(killFile, "1");
+    return;
+  } catch (error) {
+    if (!["ENOENT", "EACCES", "EOPNOTSUPP"].includes(errnoCode(error) ?? ""))
+      throw wrapError(`cgroup: write ${killFile}`, error);
+  }
+  const killed = new Set<number>();
+  for (;;) {
+    const fresh = processesIn(files, directory).filter((pid) => !killed.has(pid));
+    if (fresh.length === 0) return;
+    for (const pid of fresh) {
+      killed.add(pid);
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch (error) {
+        if (errnoCode(error) !== "ESRCH") throw wrapError(`cgroup: kill ${pid} in ${directory}`, error);
+      }
+    }
+  }
+}
+
+/**
+ * Deletes the directories and the groups below them, killing what is in them. Those that are not there are no
+ * error. Rejects with the signal's reason when it aborts first.
+ * @param beforeKill called before processes are killed: what keeps them from dying is taken away there.
+ */
+export async function removeDirectories(
+  files: CgroupFiles,
+  directories: readonly string[],
+  signal: AbortSignal,
+  beforeKill?: () => void,
+): Promise<void> {
+  let left = [...directories];
+  for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+    left = left.filter((directory) => !removeTree(files, directory));
+    if (left.length === 0) return;
+    signal.throwIfAborted();
+    beforeKill?.();
+    for (const directory of left) killAll(files, directory);
+    await sleep(pauseMs, undefined, { signal });
+  }
+}
+
+/** True when the directory is gone. */
+function removeTree(files: CgroupFiles, directory: string): boolean {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      files.rmdir(directory);
+      return true;
+    } catch (error) {
+      const code = errnoCode(error);
+      if (code === "ENOENT") return true;
+      if (code !== "EBUSY" && code !== "ENOTEMPTY") throw wrapError(`cgroup: delete ${directory}`, error);
+      if (attempt > 0) return false;
+      const children = files.children(directory);
+      if (
+        children.length === 0 ||
+        !children.map((child) => removeTree(files, join(directory, child))).every(Boolean)
+      )
+        return false;
+    }
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * Groups on v1 and on the hybrid layout: one directory in each hierarchy. On a hybrid host the group exists in
+ * the v2 hierarchy too, where processes are listed and killed at once.
+ */
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { GantryError } from "../base/errors.ts";
+import type { CgroupFiles } from "./cgroup-files.ts";
+import type { Hierarchies } from "./cgroup-hierarchies.ts";
+import { killAll, processesIn, removeDirectories } from "./cgroup-teardown.ts";
+import { v1Writes } from "./cgroup-v1-resources.ts";
+import { v1Stats } from "./cgroup-v1-stats.ts";
+import { applyUpdate, applyWrites, makeDirectories } from "./cgroup-write.ts";
+import type { Cgroup, CgroupEntries, CgroupStats } from "./cgroup.ts";
+import type { Resources } from "./runtime-spec.ts";
+
+const FREEZE_TIMEOUT_MS = 10_000;
+
+export class V1Cgroup implements Cgroup {
+  readonly path: string;
+  readonly #files: CgroupFiles;
+  readonly #hierarchies: Hierarchies;
+
+  /** @param path checked by checkCgroupPath. */
+  constructor(files: CgroupFiles, hierarchies: Hierarchies, path: string) {
+    this.#files = files;
+    this.#hierarchies = hierarchies;
+    this.path = path;
+  }
+
+  /** Makes the directories and writes the limits; on failure what was made is deleted again. */
+  make(resources: Resources): void {
+    const files = this.#files;
+    const made: string[] = [];
+    try {
+      let isNew = true;
+      for (const root of this.#roots()) {
+        const ownMade = makeDirectories(files, root, this.path, (directory) => {
+          made.push(directory);
+          if (root === this.#hierarchies.v1.get("cpuset")) inheritCpuset(files, directory, root);
+        });
+        isNew &&= ownMade;
+      }
+      if (!isNew && processesIn(files, this.#listing()).length > 0) {
+        throw new GantryError("already-exists", `cgroup ${this.path} exists and has processes`);
+      }
+      applyWrites(files, this.#writes(resources));
+    } catch (error) {
+      for (const directory of made.reverse()) {
+        try {
+          files.rmdir(directory);
+        } catch {
+          // Another container has come below it meanwhile, or it has gone.
+        }
+      }
+      throw error;
+    }
+  }
+
+  entries(): CgroupEntries {
+    const tasksFiles = this.#hierarchies.v1Roots.map((root) => join(root, this.path, "tasks"));
+    const { unified } = this.#hierarchies;
+    return unified ? { unifiedDirectory: join(unified, this.path), tasksFiles } : { tasksFiles };
+  }
+
+  memoryDirectory(): string | undefined {
+    return this.#directory("memory");
+  }
+
+  async update(resources: Resources): Promise<void> {
+    this.#mustExist();
+    applyUpdate(this.#files, this.#writes(resources));
+  }
+
+  async stats(): Promise<CgroupStats> {
+    this.#mustExist();
+    return v1Stats(this.#files, (controller) => this.#directory(controller));
+  }
+
+  async freeze(): Promise<void> {
+    await this.#setFreezer("FROZEN");
+  }
+
+  async thaw(): Promise<void> {
+    await this.#setFreezer("THAWED");
+  }
+
+  async processes(): Promise<number[]> {
+    return processesIn(this.#files, this.#listing());
+  }
+
+  async kill(): Promise<void> {
+    this.#letDie();
+    killAll(this.#files, this.#listing());
+  }
+
+  async remove(signal: AbortSignal): Promise<void> {
+    const directories = this.#roots().map((root) => join(root, this.path));
+    await removeDirectories(this.#files, directories, signal, () => this.#letDie());
+  }
+
+  /** A process frozen by v1's freezer takes no SIGKILL. */
+  #letDie(): void {
+    const directory = this.#directory("freezer");
+    const state = directory && this.#files.read(join(directory, "freezer.state"));
+    if (directory && state && state.trim() !== "THAWED") {
+      applyWrites(this.#files, [{ directory, file: "freezer.state", value: "THAWED" }]);
+    }
+  }
+
+  #roots(): string[] {
+    const { v1Roots, unified } = this.#hierarchies;
+    return unified ? [unified, ...v1Roots] : [...v1Roots];
+  }
+
+  #directory(controller: string): string | undefined {
+    const root = this.#hierarchies.v1.get(controller);
+    return root && join(root, this.path);
+  }
+
+  /** Where the group's processes are listed: all of them are in every hierarchy. */
+  #listing(): string {
+    return join(this.#hierarchies.unified ?? (this.#hierarchies.v1Roots[0] as string), this.path);
+  }
+
+  #writes(resources: Resources) {
+    return v1Writes(resources, {
+      directory: (controller) => this.#directory(controller),
+      read: (path) => this.#files.read(path),
+    });
+  }
+
+  #mustExist(): void {
+    if (this.#files.read(join(this.#listing(), "cgroup.procs")) === undefined) {
+      throw new GantryError("not-found", `cgroup ${this.path} does not exist`);
+    }
+  }
+
+  async #setFreezer(state: "FROZEN" | "THAWED"): Promise<void> {
+    const directory = this.#directory("freezer");
+    if (!directory)
+      throw new GantryError("failed-precondition", "cgroup: this host has no freezer controller");
+    this.#mustExist();
+    const file = join(directory, "freezer.state");
+    for (const deadline = Date.now() + FREEZE_TIMEOUT_MS; ; await sleep(2)) {
+      // FREEZING may need to be asked for again while the group forks.
+      applyWrites(this.#files, [{ directory, file: "freezer.state", value: state }]);
+      if (this.#files.read(file)?.trim() === state) return;
+      if (Date.now() > deadline) {
+        if (state === "FROZEN")
+          applyWrites(this.#files, [{ directory, file: "freezer.state", value: "THAWED" }]);
+        throw new GantryError("deadline-exceeded", `cgroup ${this.path} did not become ${state}`);
+      }
+    }
+  }
+}
+
+/** A new cpuset has no processors and no memory nodes, and takes no process before it got its parent's. */
+function inheritCpuset(files: CgroupFiles, directory: string, root: string): void {
+  if (directory === root) return;
+  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+    if (files.read(join(directory, file))?.trim() !== "") continue;
+    const parent = join(directory, "..");
+    if (parent !== root && files.read(join(parent, file))?.trim() === "") inheritCpuset(files, parent, root);
+    const value = files.read(join(parent, file))?.trim();
+    if (value) applyWrites(files, [{ directory, file, value }]);
+  }
+}

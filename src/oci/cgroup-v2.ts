@@ -1,0 +1,172 @@
+/**
+ * Groups on v2: one directory, with the controllers enabled in every group above it. Device rules are a program
+ * in the kernel (cgroup-device-filter.ts), attached to the directory.
+ */
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { GantryError } from "../base/errors.ts";
+import { deviceFilter } from "./cgroup-device-filter.ts";
+import type { CgroupFiles } from "./cgroup-files.ts";
+import { limitOf, nowNs, statField } from "./cgroup-stat-text.ts";
+import { killAll, processesIn, removeDirectories } from "./cgroup-teardown.ts";
+import { v2Writes } from "./cgroup-v2-resources.ts";
+import { applyUpdate, applyWrites, makeDirectories } from "./cgroup-write.ts";
+import type { Cgroup, CgroupEntries, CgroupStats } from "./cgroup.ts";
+import type { Resources } from "./runtime-spec.ts";
+
+const FREEZE_TIMEOUT_MS = 10_000;
+const WANTED_CONTROLLERS = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"];
+
+/** Attaches the device program to the group's directory, replacing the one that is there. */
+export type AttachDeviceFilter = (directory: string, program: Uint8Array) => void;
+
+export class V2Cgroup implements Cgroup {
+  readonly path: string;
+  readonly #files: CgroupFiles;
+  readonly #root: string;
+  readonly #directory: string;
+  readonly #attach: AttachDeviceFilter;
+
+  /** @param path checked by checkCgroupPath. */
+  constructor(files: CgroupFiles, root: string, path: string, attach: AttachDeviceFilter) {
+    this.#files = files;
+    this.#root = root;
+    this.#directory = join(root, path);
+    this.#attach = attach;
+    this.path = path;
+  }
+
+  /** Makes the directory and writes the limits; on failure what was made is deleted again. */
+  make(resources: Resources): void {
+    const files = this.#files;
+    const made: string[] = [];
+    try {
+      makeDirectories(files, this.#root, this.path, (directory, isNew) => {
+        if (isNew) made.push(directory);
+        enableControllers(files, join(directory, ".."));
+      });
+      if (processesIn(files, this.#directory).length > 0) {
+        throw new GantryError("already-exists", `cgroup ${this.path} exists and has processes`);
+      }
+      applyWrites(
+        files,
+        v2Writes(resources, this.#directory, (path) => files.read(path)),
+      );
+      if (resources.devices) this.#attach(this.#directory, deviceFilter(resources.devices));
+    } catch (error) {
+      for (const directory of made.reverse()) {
+        try {
+          files.rmdir(directory);
+        } catch {
+          // Another container has come below it meanwhile, or it has gone.
+        }
+      }
+      throw error;
+    }
+  }
+
+  entries(): CgroupEntries {
+    return { unifiedDirectory: this.#directory, tasksFiles: [] };
+  }
+
+  memoryDirectory(): string | undefined {
+    return this.#directory;
+  }
+
+  async update(resources: Resources): Promise<void> {
+    this.#mustExist();
+    applyUpdate(
+      this.#files,
+      v2Writes(resources, this.#directory, (path) => this.#files.read(path)),
+    );
+    if (resources.devices) this.#attach(this.#directory, deviceFilter(resources.devices));
+  }
+
+  async stats(): Promise<CgroupStats> {
+    this.#mustExist();
+    const read = (file: string): string => this.#files.read(join(this.#directory, file)) ?? "";
+    const timestampNs = nowNs();
+    const memoryStat = read("memory.stat");
+    const usage = Number(read("memory.current"));
+    const memoryLimit = limitOf(read("memory.max"));
+    const swapLimit = limitOf(read("memory.swap.max"));
+    const stats: CgroupStats = {
+      timestampNs,
+      cpuUsageNs: BigInt(statField(read("cpu.stat"), "usage_usec")) * 1000n,
+      memoryUsageBytes: usage,
+      memoryWorkingSetBytes: Math.max(0, usage - statField(memoryStat, "inactive_file")),
+      memoryRssBytes: statField(memoryStat, "anon"),
+      memoryPageFaults: statField(memoryStat, "pgfault"),
+      memoryMajorPageFaults: statField(memoryStat, "pgmajfault"),
+      swapUsageBytes: Number(read("memory.swap.current")),
+      pids: Number(read("pids.current")),
+      oomKills: statField(read("memory.events"), "oom_kill"),
+    };
+    if (memoryLimit !== undefined) stats.memoryLimitBytes = memoryLimit;
+    if (swapLimit !== undefined) stats.swapLimitBytes = swapLimit;
+    return stats;
+  }
+
+  async freeze(): Promise<void> {
+    await this.#setFrozen(1);
+  }
+
+  async thaw(): Promise<void> {
+    await this.#setFrozen(0);
+  }
+
+  async processes(): Promise<number[]> {
+    return processesIn(this.#files, this.#directory);
+  }
+
+  async kill(): Promise<void> {
+    killAll(this.#files, this.#directory);
+  }
+
+  async remove(signal: AbortSignal): Promise<void> {
+    await removeDirectories(this.#files, [this.#directory], signal);
+  }
+
+  #mustExist(): void {
+    if (this.#files.read(join(this.#directory, "cgroup.procs")) === undefined) {
+      throw new GantryError("not-found", `cgroup ${this.path} does not exist`);
+    }
+  }
+
+  async #setFrozen(frozen: 0 | 1): Promise<void> {
+    this.#mustExist();
+    const write = (value: number): void =>
+      applyWrites(this.#files, [{ directory: this.#directory, file: "cgroup.freeze", value: String(value) }]);
+    write(frozen);
+    for (const deadline = Date.now() + FREEZE_TIMEOUT_MS; ; await sleep(2)) {
+      if (statField(this.#files.read(join(this.#directory, "cgroup.events")) ?? "", "frozen") === frozen)
+        return;
+      if (Date.now() > deadline) {
+        if (frozen) write(0);
+        throw new GantryError(
+          "deadline-exceeded",
+          `cgroup ${this.path} did not ${frozen ? "freeze" : "thaw"}`,
+        );
+      }
+    }
+  }
+}
+
+/**
+ * Enables for the children of a group what it has itself. One that the kernel refuses (a group with processes of its
+ * own) stays off, and shows when a limit needs it.
+ */
+function enableControllers(files: CgroupFiles, directory: string): void {
+  const words = (file: string): Set<string> =>
+    new Set((files.read(join(directory, file)) ?? "").split(/\s+/));
+  const available = words("cgroup.controllers");
+  const enabled = words("cgroup.subtree_control");
+  for (const controller of WANTED_CONTROLLERS) {
+    if (!available.has(controller) || enabled.has(controller)) continue;
+    try {
+      files.write(join(directory, "cgroup.subtree_control"), `+${controller}`);
+    } catch {
+      // See above.
+    }
+  }
+}
