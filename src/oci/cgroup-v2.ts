@@ -41,11 +41,13 @@ export class V2Cgroup implements Cgroup {
     const files = this.#files;
     const made: string[] = [];
     try {
-      makeDirectories(files, this.#root, this.path, (directory, isNew) => {
-        if (isNew) made.push(directory);
-        enableControllers(files, join(directory, ".."));
-      });
-      if (processesIn(files, this.#directory).length > 0) {
+      const isNew = makeDirectories(files, this.#root, this.path, (directory) => made.push(directory));
+      let above = this.#root;
+      for (const part of this.path.split("/").filter(Boolean)) {
+        enableControllers(files, above);
+        above = join(above, part);
+      }
+      if (!isNew && processesIn(files, this.#directory).length > 0) {
         throw new GantryError("already-exists", `cgroup ${this.path} exists and has processes`);
       }
       applyWrites(
