@@ -126,7 +126,7 @@ export class TestDaemon {
   }
 
   #readyLines(): number {
-    return existsSync(this.path("gantryd.log")) ? this.log().split("serving the CRI").length - 1 : 0;
+    return existsSync(this.path("gantryd.log")) ? this.log().split(`"msg":"ready"`).length - 1 : 0;
   }
 
   async #configure(options: TestDaemonOptions): Promise<void> {
@@ -147,7 +147,7 @@ export class TestDaemon {
       `bridge = ${JSON.stringify(this.bridge)}`,
       `subnet = ${JSON.stringify(this.subnet)}`,
       "[runtime]",
-      `cgroup_parent = ${JSON.stringify(this.cgroupParent)}`,
+      `pod_cgroup = ${JSON.stringify(this.cgroupParent)}`,
       `shim_cgroup = ${JSON.stringify(`${this.cgroupParent}-shims`)}`,
       options.configuration ?? "",
     ];

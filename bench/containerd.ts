@@ -1,0 +1,100 @@
+/** Debian's containerd with runc, on paths of its own, to measure beside Gantry in one run. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, existsSync, openSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { runCommand } from "../test/harness/command.ts";
+
+export interface Containerd {
+  endpoint: string;
+  pid: number;
+  version: string;
+  stop(): Promise<void>;
+}
+
+/** @param mirrors upstream host → "127.0.0.1:PORT". Needs the packages containerd, runc, containernetworking-plugins. */
+export async function startContainerd(mirrors: Record<string, string>, subnet: string): Promise<Containerd> {
+  const directory = await mkdtemp(join(tmpdir(), "bench-containerd-"));
+  const bridge = `cd${process.pid}`;
+  const socket = join(directory, "containerd.sock");
+  for (const [upstream, host] of Object.entries(mirrors)) {
+    await mkdir(join(directory, "certs.d", upstream), { recursive: true });
+    await writeFile(join(directory, "certs.d", upstream, "hosts.toml"), `[host."http://${host}"]\n`);
+  }
+  await mkdir(join(directory, "net.d"));
+  await writeFile(
+    join(directory, "net.d/10-bench.conflist"),
+    JSON.stringify(conflist(bridge, subnet, directory)),
+  );
+  await writeFile(join(directory, "config.toml"), configuration(directory, socket));
+  const log = openSync(join(directory, "log"), "a");
+  const child = spawn("containerd", ["--config", join(directory, "config.toml")], {
+    stdio: ["ignore", log, log],
+  });
+  closeSync(log);
+  for (let attempt = 0; !existsSync(socket) || !(await serving(directory)); attempt++) {
+    if (child.exitCode !== null || attempt > 200)
+      throw new Error(`containerd did not start:\n${await readFile(join(directory, "log"), "utf8")}`);
+    await sleep(50);
+  }
+  const version = (await runCommand("containerd", ["--version"])).stdout.trim();
+  return {
+    endpoint: `unix://${socket}`,
+    pid: child.pid ?? -1,
+    version,
+    stop: async () => {
+      child.kill("SIGTERM");
+      await once(child, "exit");
+      await runCommand("ip", ["link", "delete", bridge]);
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function serving(directory: string): Promise<boolean> {
+  return (await readFile(join(directory, "log"), "utf8")).includes("successfully booted");
+}
+
+function configuration(directory: string, socket: string): string {
+  const cri = '[plugins."io.containerd.grpc.v1.cri"';
+  return `version = 2
+root = "${directory}/root"
+state = "${directory}/state"
+[grpc]
+  address = "${socket}"
+${cri}]
+  sandbox_image = "registry.k8s.io/pause:3.10"
+  restrict_oom_score_adj = true
+  stream_server_port = "0"
+${cri}.registry]
+  config_path = "${directory}/certs.d"
+${cri}.cni]
+  bin_dir = "/usr/lib/cni"
+  conf_dir = "${directory}/net.d"
+`;
+}
+
+function conflist(bridge: string, subnet: string, directory: string): object {
+  return {
+    cniVersion: "1.0.0",
+    name: "bench",
+    plugins: [
+      {
+        type: "bridge",
+        bridge,
+        isGateway: true,
+        ipMasq: true,
+        ipam: {
+          type: "host-local",
+          ranges: [[{ subnet }]],
+          dataDir: join(directory, "ipam"),
+          routes: [{ dst: "0.0.0.0/0" }],
+        },
+      },
+      { type: "portmap", capabilities: { portMappings: true } },
+    ],
+  };
+}

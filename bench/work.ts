@@ -1,0 +1,100 @@
+/**
+ * The work that is measured. Each piece makes what it needs, gives its measured values, and leaves nothing.
+ * Times are in milliseconds.
+ */
+import type { CriClient } from "./cri-client.ts";
+import { growth, memoryByProcess } from "./memory.ts";
+import { type BenchNetwork, type BenchPod, removePod, startPod } from "./pod.ts";
+
+export interface Runtime {
+  name: string;
+  client: CriClient;
+  daemonPid: number;
+  cgroupParent: string;
+}
+
+/** Values by the name of what was measured: "pod start, host network". */
+export type Measures = Record<string, number[]>;
+
+export async function timed(measures: Measures, name: string, work: () => Promise<unknown>): Promise<void> {
+  const start = performance.now();
+  await work();
+  (measures[name] ??= []).push(performance.now() - start);
+}
+
+/** One pod's whole life. */
+export async function podLife(runtime: Runtime, network: BenchNetwork, measures: Measures): Promise<void> {
+  const { client } = runtime;
+  const label = `${network} network`;
+  let pod: BenchPod | undefined;
+  await timed(measures, `pod start, ${label}`, async () => {
+    pod = await startPod(client, network, runtime.cgroupParent);
+  });
+  if (!pod) return;
+  const { containerId, podSandboxId } = pod;
+  for (let n = 0; n < 3; n++)
+    await timed(measures, "ExecSync of true", () =>
+      client.call("ExecSync", { container_id: containerId, cmd: ["true"], timeout: 10 }),
+    );
+  await timed(measures, "StopContainer, timeout 0", () =>
+    client.call("StopContainer", { container_id: containerId, timeout: 0 }),
+  );
+  await timed(measures, "RemoveContainer", () =>
+    client.call("RemoveContainer", { container_id: containerId }),
+  );
+  await timed(measures, `StopPodSandbox, ${label}`, () =>
+    client.call("StopPodSandbox", { pod_sandbox_id: podSandboxId }),
+  );
+  await timed(measures, `RemovePodSandbox, ${label}`, () =>
+    client.call("RemovePodSandbox", { pod_sandbox_id: podSandboxId }),
+  );
+}
+
+/** Rounds of eight pods started at once; the rate over the rounds. */
+export async function eightAtOnce(runtime: Runtime, rounds: number, measures: Measures): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    const start = performance.now();
+    const pods = await Promise.all(
+      Array.from({ length: 8 }, () => startPod(runtime.client, "pod", runtime.cgroupParent)),
+    );
+    (measures["8 at once, pod network"] ??= []).push(8000 / (performance.now() - start));
+    for (const pod of pods) await removePod(runtime.client, pod);
+  }
+}
+
+/** Memory for each further pod, and the cost of asking for the stats of all. */
+export async function manyPods(runtime: Runtime, count: number, measures: Measures): Promise<void> {
+  const except = new Set(["sleep"]);
+  const pods: BenchPod[] = [];
+  try {
+    // The first pod pays for what is loaded once.
+    pods.push(await startPod(runtime.client, "host", runtime.cgroupParent));
+    const before = await memoryByProcess(except);
+    for (let n = 0; n < count; n++) pods.push(await startPod(runtime.client, "host", runtime.cgroupParent));
+    const after = await memoryByProcess(except);
+    measures["memory for each further pod"] = [growth(before, after, runtime.daemonPid) / count / 1024];
+    measures[`memory of the daemon with ${count} pods`] = [(after.get(runtime.daemonPid) ?? NaN) / 1024];
+    for (let n = 0; n < 20; n++)
+      await timed(measures, `ListContainerStats, ${count} containers`, () =>
+        runtime.client.call("ListContainerStats", {}),
+      );
+  } finally {
+    for (const pod of pods) await removePod(runtime.client, pod);
+  }
+}
+
+/** Pull and unpack, the image removed before each round. */
+export async function pull(
+  runtime: Runtime,
+  image: string,
+  rounds: number,
+  measures: Measures,
+): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    await runtime.client.call("RemoveImage", { image: { image } });
+    await timed(measures, "pull of the many-file image", () =>
+      runtime.client.call("PullImage", { image: { image } }),
+    );
+  }
+  await runtime.client.call("RemoveImage", { image: { image } });
+}
