@@ -187,7 +187,7 @@ export class FileBatch {
     let at = 0;
     for (let i = 0; i < index; i++) at += this.#buffer.readUInt32LE(at + AT.length);
     const start = at + AT.end;
-    return this.#buffer.latin1Slice(start, start + this.#buffer.readUInt16LE(at + AT.path_length));
+    return this.#buffer.toString("latin1", start, start + this.#buffer.readUInt16LE(at + AT.path_length));
   }
 
   #start(operation: number, path: string, link = "", metadata?: FileMetadata): number {
@@ -202,8 +202,8 @@ export class FileBatch {
     buffer.writeUInt16LE(operation, at + AT.operation);
     buffer.writeUInt16LE(path.length, at + AT.path_length);
     buffer.writeUInt16LE(link.length, at + AT.link_length);
-    buffer.latin1Write(path, at + AT.end);
-    if (link) buffer.latin1Write(link, at + AT.end + path.length + 1);
+    buffer.write(path, at + AT.end, "latin1");
+    if (link) buffer.write(link, at + AT.end + path.length + 1, "latin1");
     if (metadata) this.#metadata(at, metadata, at + AT.end + path.length + link.length + 2, xattrsLength);
     this.#length = at + length;
     return at;
@@ -224,8 +224,8 @@ export class FileBatch {
     for (const { name, value } of metadata.xattrs) {
       buffer.writeUInt32LE(name.length, position);
       buffer.writeUInt32LE(value.length, position + 4);
-      buffer.latin1Write(name, position + 8);
-      buffer.latin1Write(value, position + 9 + name.length);
+      buffer.write(name, position + 8, "latin1");
+      buffer.write(value, position + 9 + name.length, "latin1");
       position += 9 + name.length + value.length;
     }
   }
