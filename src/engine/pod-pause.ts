@@ -23,7 +23,7 @@ export async function startPause(
   await mkdir(root, { recursive: true, mode: 0o555 });
   const plan = compilePlan(pauseSpec(context, sandbox), {
     rootfs: { type: "bind", source: root, readonly: true },
-    cgroup: { procsFiles: [] },
+    cgroup: { tasksFiles: [] },
     gate: "none",
     command: "pause",
   });

@@ -1,0 +1,84 @@
+/**
+ * What most tests with a running daemon need: a registry with the busybox image, a gantryd of their own and the
+ * real crictl, and at the end the proof that nothing is left.
+ */
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { criTools } from "./cri-tools.ts";
+import { Crictl } from "./crictl.ts";
+import { TestDaemon, type TestDaemonOptions } from "./daemon.ts";
+import { pushBusybox } from "./fixture-images.ts";
+import { leftovers } from "./leftovers.ts";
+import { type Registry, startRegistry } from "./registry.ts";
+
+export const BUSYBOX = "registry.k8s.io/e2e-test-images/busybox:1.29-2";
+
+export interface Setting {
+  registry: Registry;
+  daemon: TestDaemon;
+  crictl: Crictl;
+  /** Removes every pod and image, stops the daemon, and asserts that nothing of it is left. */
+  finish(): Promise<void>;
+}
+
+export async function makeSetting(options: TestDaemonOptions = {}): Promise<Setting> {
+  if (process.getuid?.() !== 0) throw new Error("this test needs root");
+  const tools = await criTools();
+  const scratch = await mkdtemp(join(tmpdir(), "gantry-setting-"));
+  const registry = await startRegistry(join(scratch, "registry"));
+  await pushBusybox(registry.host);
+  const mirrors = { "registry.k8s.io": registry.host, ...options.mirrors };
+  const daemon = await TestDaemon.start({ ...options, mirrors });
+  const crictl = new Crictl(tools.crictl, daemon.endpoint, daemon.directory);
+  return {
+    registry,
+    daemon,
+    crictl,
+    finish: async () => {
+      try {
+        await crictl.try("rmp", "--all", "--force");
+        await crictl.try("rmi", "--all");
+        assert.equal(await daemon.stop(), 0, "gantryd ends with 0 when it is asked to stop");
+        await assertNothingLeft(daemon);
+      } finally {
+        await daemon.remove();
+        await registry.stop();
+        await rm(scratch, { recursive: true, force: true });
+      }
+    },
+  };
+}
+
+/** Waits a little for what the kernel ends by itself, then asserts. */
+export async function assertNothingLeft(daemon: TestDaemon): Promise<void> {
+  let left = await leftovers(daemon);
+  for (let attempt = 0; left.length > 0 && attempt < 40; attempt++) {
+    await sleep(50);
+    left = await leftovers(daemon);
+  }
+  assert.deepEqual(left, []);
+  for (const place of ["pods", "shims"]) assert.deepEqual(await daemon.filesBelow("state", place), []);
+}
+
+export function podConfig(name: string, more: object = {}): object {
+  return {
+    metadata: { name, uid: `${name}-uid`, namespace: "test", attempt: 0 },
+    hostname: name,
+    labels: { app: name },
+    annotations: { "example.com/note": "kept as it is" },
+    ...more,
+  };
+}
+
+export function containerConfig(name: string, command: string[], more: object = {}): object {
+  return {
+    metadata: { name, attempt: 0 },
+    image: { image: BUSYBOX },
+    command,
+    log_path: `${name}.log`,
+    ...more,
+  };
+}
