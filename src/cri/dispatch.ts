@@ -2,7 +2,13 @@
  * Puts handlers behind the wire. One wrapper does for every RPC what none should do itself: the client's deadline
  * and cancellation as an AbortSignal, errors as status codes, the log line.
  */
-import type { handleServerStreamingCall, handleUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
+import type {
+  handleServerStreamingCall,
+  handleUnaryCall,
+  sendUnaryData,
+  ServerUnaryCall,
+  ServerWritableStream,
+} from "@grpc/grpc-js";
 import { abortable } from "../base/abort.ts";
 import { GantryError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
@@ -44,27 +50,26 @@ function serveUnary(
   rpc: string,
   handler: UnaryRpc<object, object>,
 ): handleUnaryCall<object, object> {
-  return (call, callback) => {
+  const answer = async (
+    call: ServerUnaryCall<object, object>,
+    callback: sendUnaryData<object>,
+  ): Promise<void> => {
     const running = calls.begin(call);
     const { request } = call;
-    const run = async (): Promise<object> => {
+    try {
       running.signal.throwIfAborted();
-      return await handler(context, request, running.signal);
-    };
-    run().then(
-      (response) => {
-        running.end();
-        logCall(log, rpc, { request, response }, running.elapsedMs(), undefined);
-        callback(null, response);
-      },
-      (error: unknown) => {
-        running.end();
-        const status = rpcStatus(error, running.signal);
-        logCall(log, rpc, { request }, running.elapsedMs(), { status, error });
-        callback(status);
-      },
-    );
+      const response = await handler(context, request, running.signal);
+      callback(null, response);
+      logCall(log, rpc, { request, response }, running.elapsedMs(), undefined);
+    } catch (error) {
+      const status = rpcStatus(error, running.signal);
+      callback(status);
+      logCall(log, rpc, { request }, running.elapsedMs(), { status, error });
+    } finally {
+      running.end();
+    }
   };
+  return (call, callback) => void answer(call, callback);
 }
 
 function serveStream(
@@ -72,30 +77,27 @@ function serveStream(
   rpc: string,
   handler: StreamRpc<object, object>,
 ): handleServerStreamingCall<object, object> {
-  return (call) => {
+  const answer = async (call: ServerWritableStream<object, object>): Promise<void> => {
     const running = calls.begin(call);
     const { request } = call;
-    const run = async (): Promise<void> => {
+    try {
       running.signal.throwIfAborted();
       for await (const item of handler(context, request, running.signal)) {
         running.signal.throwIfAborted();
         if (!call.write(item)) await drained(call, running.signal);
       }
-    };
-    run().then(
-      () => {
-        running.end();
-        logCall(log, rpc, { request }, running.elapsedMs(), undefined);
-        call.end();
-      },
-      (error: unknown) => {
-        running.end();
-        const status = rpcStatus(error, running.signal);
-        logCall(log, rpc, { request }, running.elapsedMs(), { status, error });
-        call.emit("error", status);
-      },
-    );
+      call.end();
+      logCall(log, rpc, { request }, running.elapsedMs(), undefined);
+    } catch (error) {
+      const status = rpcStatus(error, running.signal);
+      logCall(log, rpc, { request }, running.elapsedMs(), { status, error });
+      // How grpc-js is told to end a stream with a status.
+      call.emit("error", status);
+    } finally {
+      running.end();
+    }
   };
+  return (call) => void answer(call);
 }
 
 /** Waits until the client has read enough of what was written to it. */

@@ -83,7 +83,7 @@ export function choice<Name extends string, Value>(
   name: Name,
   field: string,
 ): Value {
-  if (!Object.hasOwn(meanings, name)) throw invalid(field, `has the unknown value ${String(name)}`);
+  if (!Object.hasOwn(meanings, name)) throw invalid(field, `has the unknown value ${name}`);
   return meanings[name];
 }
 

@@ -11,6 +11,9 @@ export function info(facts: Record<string, unknown>): Record<string, string> {
 }
 
 function json(value: unknown): string {
-  const plain = (_key: string, part: unknown): unknown => (typeof part === "bigint" ? part.toString() : part);
-  return JSON.stringify(value, plain) ?? "null";
+  return JSON.stringify(value, bigintAsText) ?? "null";
+}
+
+function bigintAsText(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? value.toString() : value;
 }

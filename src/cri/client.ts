@@ -1,0 +1,102 @@
+/**
+ * A typed client of the CRI, for the tests, the benchmark and commands of our own: `client.Version({})`.
+ *
+ * Calls reject with grpc-js's ServiceError, whose `code` and `details` are what the server answered. A stream's
+ * messages are gathered to its end.
+ */
+import { Client, credentials, type CallOptions, type MethodDefinition } from "@grpc/grpc-js";
+import type { MethodDefinition as LoadedMethod } from "@grpc/proto-loader";
+import type { ImageServiceDefinition } from "./generated/runtime/v1/ImageService.ts";
+import type {
+  RuntimeServiceDefinition,
+  RuntimeServiceHandlers,
+} from "./generated/runtime/v1/RuntimeService.ts";
+import type { ImageServiceHandlers } from "./generated/runtime/v1/ImageService.ts";
+import { imageServiceDefinition, runtimeServiceDefinition } from "./protocol.ts";
+
+export interface CriCallOptions {
+  /** Milliseconds from now. */
+  timeoutMs?: number;
+  /** Cancels the call. */
+  signal?: AbortSignal;
+}
+
+type Reply<Handler, Output> = Handler extends (call: never) => void ? Output[] : Output;
+
+type Calls<Definition, Handlers> = {
+  [
+    Rpc in keyof Definition & keyof Handlers as string extends Rpc ? never : Rpc
+  ]: Definition[Rpc] extends LoadedMethod<infer Request, infer _Response, infer _Received, infer Output>
+    ? (request: Request, options?: CriCallOptions) => Promise<Reply<Handlers[Rpc], Output>>
+    : never;
+};
+
+export type CriClient = Calls<RuntimeServiceDefinition, RuntimeServiceHandlers> &
+  Calls<ImageServiceDefinition, ImageServiceHandlers> & { close(): void };
+
+/** Connects at the first call. @param address "unix:///PATH". */
+export function criClient(address: string): CriClient {
+  const client = new Client(address, credentials.createInsecure(), {
+    "grpc.max_receive_message_length": -1,
+    "grpc.max_send_message_length": -1,
+    "grpc.enable_retries": 0,
+  });
+  const calls: Record<string, unknown> = { close: () => client.close() };
+  for (const [rpc, method] of Object.entries({ ...runtimeServiceDefinition, ...imageServiceDefinition }))
+    calls[rpc] = method.responseStream
+      ? (request: object, options?: CriCallOptions) => gather(client, method, request, options)
+      : (request: object, options?: CriCallOptions) => single(client, method, request, options);
+  return calls as CriClient;
+}
+
+async function single(
+  client: Client,
+  method: MethodDefinition<object, object>,
+  request: object,
+  options: CriCallOptions | undefined,
+): Promise<object> {
+  return await new Promise((resolve, reject) => {
+    const call = client.makeUnaryRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      request,
+      callOptions(options),
+      (error, response) => {
+        options?.signal?.removeEventListener("abort", cancel);
+        if (error) reject(error);
+        else resolve(response as object);
+      },
+    );
+    const cancel = (): void => call.cancel();
+    options?.signal?.addEventListener("abort", cancel, { once: true });
+  });
+}
+
+async function gather(
+  client: Client,
+  method: MethodDefinition<object, object>,
+  request: object,
+  options: CriCallOptions | undefined,
+): Promise<object[]> {
+  const stream = client.makeServerStreamRequest(
+    method.path,
+    method.requestSerialize,
+    method.responseDeserialize,
+    request,
+    callOptions(options),
+  );
+  const cancel = (): void => stream.cancel();
+  options?.signal?.addEventListener("abort", cancel, { once: true });
+  const messages: object[] = [];
+  try {
+    for await (const message of stream) messages.push(message as object);
+    return messages;
+  } finally {
+    options?.signal?.removeEventListener("abort", cancel);
+  }
+}
+
+function callOptions(options: CriCallOptions | undefined): CallOptions {
+  return options?.timeoutMs === undefined ? {} : { deadline: Date.now() + options.timeoutMs };
+}

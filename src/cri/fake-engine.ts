@@ -1,0 +1,217 @@
+/** Stands in for the engine in tests of the front end: answers from samples, and records what it was asked. */
+import { parseDigest } from "../base/digest.ts";
+import { GantryError } from "../base/errors.ts";
+import type { Container } from "../engine/container.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { PodSandbox } from "../engine/pod-sandbox.ts";
+import type { ContainerUsage } from "../engine/resources.ts";
+import type { ImageRecord, ImageService } from "../image/image.ts";
+
+export const sampleImage: ImageRecord = {
+  id: parseDigest(`sha256:${"1".repeat(64)}`),
+  repoTags: ["docker.io/library/busybox:1.36", "docker.io/library/busybox:latest"],
+  repoDigests: [`docker.io/library/busybox@sha256:${"2".repeat(64)}`],
+  manifestDigest: parseDigest(`sha256:${"2".repeat(64)}`),
+  mediaType: "application/vnd.oci.image.manifest.v1+json",
+  sizeBytes: 2_200_000,
+  config: {
+    user: "1000:1000",
+    env: [],
+    entrypoint: [],
+    cmd: ["sh"],
+    workingDir: "",
+    stopSignal: "",
+    volumes: [],
+    labels: {},
+    architecture: "amd64",
+    os: "linux",
+  },
+  diffIds: [parseDigest(`sha256:${"3".repeat(64)}`)],
+  pinned: false,
+  pulledAtMs: 1,
+};
+
+export const samplePodSandbox: PodSandbox = {
+  id: "a".repeat(64),
+  config: {
+    metadata: { name: "web", uid: "uid-1", namespace: "default", attempt: 2 },
+    hostname: "web",
+    logDirectory: "/var/log/pods/web",
+    portMappings: [],
+    labels: { app: "web" },
+    annotations: { "example.com/note": "kept\nas it is" },
+    cgroupParent: "",
+    sysctls: {},
+    namespaces: { network: "pod", pid: "container", ipc: "pod", targetId: "" },
+    privileged: false,
+    readonlyRootfs: false,
+  },
+  runtimeHandler: "",
+  state: "ready",
+  createdAtNs: 1_763_700_000_123_456_789n,
+  ips: ["10.1.0.5", "fd00::5"],
+};
+
+export const sampleContainer: Container = {
+  id: "b".repeat(64),
+  podSandboxId: samplePodSandbox.id,
+  podMetadata: samplePodSandbox.config.metadata,
+  config: {
+    metadata: { name: "main", attempt: 1 },
+    image: {
+      image: sampleImage.id,
+      annotations: {},
+      userSpecifiedImage: "busybox:latest",
+      runtimeHandler: "",
+      imageRef: "",
+    },
+    command: ["sleep"],
+    args: ["1d"],
+    workingDir: "",
+    env: [],
+    mounts: [],
+    devices: [],
+    cdiDevices: [],
+    labels: { tier: "front" },
+    annotations: { a: "b" },
+    logPath: "main/0.log",
+    stdin: false,
+    stdinOnce: false,
+    tty: false,
+    security: {
+      addCapabilities: [],
+      dropCapabilities: [],
+      addAmbientCapabilities: [],
+      privileged: false,
+      runAsUsername: "",
+      readonlyRootfs: false,
+      supplementalGroups: [],
+      supplementalGroupsPolicy: "merge",
+      noNewPrivs: false,
+      maskedPaths: [],
+      readonlyPaths: [],
+    },
+    stopSignal: "",
+  },
+  imageId: sampleImage.id,
+  imageRef: `docker.io/library/busybox@sha256:${"2".repeat(64)}`,
+  state: "exited",
+  createdAtNs: 1_763_700_000_123_456_789n,
+  startedAtNs: 1_763_700_001_000_000_001n,
+  finishedAtNs: 1_763_700_002_000_000_003n,
+  exitCode: 137,
+  reason: "OOMKilled",
+  message: "",
+  logPath: "/var/log/pods/web/main/0.log",
+  resources: {
+    cpuPeriodUs: 100_000,
+    cpuQuotaUs: 20_000,
+    cpuShares: 512,
+    memoryLimitBytes: 2 ** 40,
+    memorySwapLimitBytes: 0,
+    oomScoreAdj: -998,
+    cpusetCpus: "0-1",
+    cpusetMems: "",
+    hugepageLimits: [{ pageSize: "2MB", limitBytes: 0 }],
+    unified: {},
+  },
+  user: { uid: 1000, gid: 1001, supplementalGroups: [5, 6] },
+  stopSignal: "SIGRTMIN+3",
+};
+
+export const sampleUsage: ContainerUsage = {
+  containerId: sampleContainer.id,
+  timestampNs: 1_763_700_003_000_000_007n,
+  cpuUsageNs: 9_007_199_254_740_993n,
+  cpuNanoCores: 250_000_000n,
+  memoryUsageBytes: 4096,
+  memoryWorkingSetBytes: 2048,
+  memoryRssBytes: 1024,
+  memoryPageFaults: 7,
+  memoryMajorPageFaults: 0,
+  swapUsageBytes: 0,
+  filesystem: { directory: "/var/lib/gantry", usedBytes: 10, inodesUsed: 3, timestampNs: 5n },
+};
+
+export interface FakeEngine extends Engine {
+  /** Name and arguments of each call that changes something, without the signal. */
+  readonly asked: [string, ...unknown[]][];
+}
+
+export type EngineOverrides = Partial<Omit<Engine, "images">> & { images?: Partial<ImageService> };
+
+/** Knows one pod, one container and one image, the samples; everything works. */
+export function fakeEngine(overrides: EngineOverrides = {}): FakeEngine {
+  const asked: FakeEngine["asked"] = [];
+  const doing =
+    (name: string) =>
+    async (...values: unknown[]): Promise<void> => {
+      asked.push([name, ...values.filter((value) => !(value instanceof AbortSignal))]);
+    };
+  const known = <T extends { id: string }>(sample: T, id: string): T => {
+    if (!sample.id.startsWith(id)) throw new GantryError("not-found", `${JSON.stringify(id)} is not known`);
+    return sample;
+  };
+  const images: ImageService = {
+    pull: async (request) => {
+      asked.push(["pull", request]);
+      return sampleImage;
+    },
+    get: (name) =>
+      [sampleImage.id, ...sampleImage.repoTags, ...sampleImage.repoDigests].includes(name)
+        ? sampleImage
+        : undefined,
+    list: () => [sampleImage],
+    remove: doing("remove"),
+    usage: async () => ({
+      directory: "/var/lib/gantry/images",
+      usage: { bytes: 77, inodes: 8 },
+      timestampNs: 9n,
+    }),
+    rawConfig: async () => `{"architecture":"amd64","config":{"User":"1000:1000"}}`,
+    collect: doing("collect"),
+    ...overrides.images,
+  };
+  return {
+    asked,
+    runPodSandbox: async (config, runtimeHandler) => {
+      asked.push(["runPodSandbox", config, runtimeHandler]);
+      return samplePodSandbox.id;
+    },
+    stopPodSandbox: doing("stopPodSandbox"),
+    removePodSandbox: doing("removePodSandbox"),
+    podSandbox: (id) => known(samplePodSandbox, id),
+    listPodSandboxes: () => [samplePodSandbox],
+    createContainer: async (podSandboxId, config) => {
+      asked.push(["createContainer", podSandboxId, config]);
+      return sampleContainer.id;
+    },
+    startContainer: doing("startContainer"),
+    stopContainer: doing("stopContainer"),
+    removeContainer: doing("removeContainer"),
+    container: (id) => known(sampleContainer, id),
+    listContainers: () => [sampleContainer],
+    execSync: async (id, command, timeoutMs) => {
+      asked.push(["execSync", id, command, timeoutMs]);
+      return { stdout: Buffer.from([0, 255, 10]), stderr: Buffer.from("no"), exitCode: 3 };
+    },
+    reopenContainerLog: doing("reopenContainerLog"),
+    containerStats: async (id) => ({ ...sampleUsage, containerId: known(sampleContainer, id).id }),
+    listContainerStats: async () => [sampleUsage],
+    status: () => ({
+      runtime: { ok: true, reason: "", message: "" },
+      network: { ok: false, reason: "NetworkPluginNotReady", message: "no configuration" },
+    }),
+    runtimeHandlers: () => [
+      { name: "", recursiveReadOnlyMounts: true, userNamespaces: false },
+      { name: "gantry", recursiveReadOnlyMounts: true, userNamespaces: false },
+    ],
+    cgroupDriver: "cgroupfs",
+    verbosePodSandbox: () => ({ pid: 12 }),
+    verboseContainer: () => ({ pid: 34, startedAtNs: 5n }),
+    verboseStatus: () => ({ config: { a: 1 }, snapshotter: "overlayfs" }),
+    close: async () => undefined,
+    ...overrides,
+    images,
+  };
+}
