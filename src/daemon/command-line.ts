@@ -34,7 +34,7 @@ export async function parseCommandLine(argv: readonly string[]): Promise<void> {
   config
     .command("default")
     .description("print a complete configuration file with the defaults")
-    .action(() => process.stdout.write(defaultConfigToml()));
+    .action(() => void process.stdout.write(defaultConfigToml()));
   config
     .command("check")
     .description("read the configuration as a start would, and say what is wrong with it")
