@@ -137,7 +137,6 @@ export class FakeUnpacker implements Unpacker {
     signal.throwIfAborted();
     const blob = Buffer.concat(chunks);
     this.unpacked.push(request.expectedBlobDigest);
-    const wrong = (what: string): GantryError => new GantryError("data-loss", `${what} does not match`);
     if (blob.length !== request.expectedSizeBytes) throw wrong("size");
     if (hash(blob) !== request.expectedBlobDigest) throw wrong("blob digest");
     const raw = decompress(blob);
@@ -151,6 +150,10 @@ export class FakeUnpacker implements Unpacker {
   async close(): Promise<void> {
     await Promise.resolve();
   }
+}
+
+function wrong(what: string): GantryError {
+  return new GantryError("data-loss", `${what} does not match`);
 }
 
 function hash(bytes: Uint8Array): string {

@@ -71,8 +71,7 @@ export function parseReference(text: string): Reference {
 function splitName(text: string, name: string): { registry: string; repository: string } {
   const slash = name.indexOf("/");
   const first = name.slice(0, Math.max(slash, 0));
-  // An upper case first component can only be a host.
-  const isHost = slash > 0 && (/[.:[]/.test(first) || first === "localhost" || first !== first.toLowerCase());
+  const isHost = slash > 0 && (/[.:]/.test(first) || first === "localhost");
   let registry = isHost ? first : DEFAULT_REGISTRY;
   let repository = isHost ? name.slice(slash + 1) : name;
 
