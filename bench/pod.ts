@@ -1,6 +1,6 @@
 /** The pods that the benchmarks run: one busybox container that sleeps. */
 import { randomBytes } from "node:crypto";
-import type { CriClient } from "./cri-client.ts";
+import type { CriClient } from "../src/cri/client.ts";
 
 export const BENCH_IMAGE = "registry.k8s.io/e2e-test-images/busybox:1.29-2";
 
@@ -19,21 +19,21 @@ export async function startPod(
   cgroupParent: string,
 ): Promise<BenchPod> {
   const sandboxConfig = podConfig(network, cgroupParent);
-  const { pod_sandbox_id: podSandboxId } = await client.call<{ pod_sandbox_id: string }>("RunPodSandbox", {
+  const { pod_sandbox_id: podSandboxId } = await client.RunPodSandbox({
     config: sandboxConfig,
   });
-  const { container_id: containerId } = await client.call<{ container_id: string }>("CreateContainer", {
+  const { container_id: containerId } = await client.CreateContainer({
     pod_sandbox_id: podSandboxId,
     config: containerConfig(network),
     sandbox_config: sandboxConfig,
   });
-  await client.call("StartContainer", { container_id: containerId });
+  await client.StartContainer({ container_id: containerId });
   return { podSandboxId, containerId, sandboxConfig };
 }
 
 export async function removePod(client: CriClient, pod: BenchPod): Promise<void> {
-  await client.call("StopPodSandbox", { pod_sandbox_id: pod.podSandboxId });
-  await client.call("RemovePodSandbox", { pod_sandbox_id: pod.podSandboxId });
+  await client.StopPodSandbox({ pod_sandbox_id: pod.podSandboxId });
+  await client.RemovePodSandbox({ pod_sandbox_id: pod.podSandboxId });
 }
 
 function podConfig(network: BenchNetwork, cgroupParent: string): object {

@@ -16,7 +16,7 @@ import { TestDaemon } from "../test/harness/daemon.ts";
 import { pushFixtureImages } from "../test/harness/fixture-images.ts";
 import { startRegistry } from "../test/harness/registry.ts";
 import { startContainerd } from "./containerd.ts";
-import { CriClient } from "./cri-client.ts";
+import { criClient } from "../src/cri/client.ts";
 import { MANY_FILE_IMAGE, pushManyFileImage } from "./many-file-image.ts";
 import { BENCH_IMAGE } from "./pod.ts";
 import { markdownTable } from "./table.ts";
@@ -49,8 +49,7 @@ try {
   await pushFixtureImages(registry.host, () => undefined);
   if (pulls > 0) await pushManyFileImage(registry.host, cache);
   await addRuntimes();
-  for (const { runtime } of runtimes)
-    await runtime.client.call("PullImage", { image: { image: BENCH_IMAGE } });
+  for (const { runtime } of runtimes) await runtime.client.PullImage({ image: { image: BENCH_IMAGE } });
   await measure();
   await report();
 } finally {
@@ -75,8 +74,8 @@ async function addRuntimes(): Promise<void> {
 }
 
 async function add(name: string, endpoint: string, daemonPid: number, cgroupParent: string): Promise<void> {
-  const client = new CriClient(endpoint);
-  const { runtime_version: version } = await client.call<{ runtime_version: string }>("Version", {});
+  const client = criClient(endpoint);
+  const { runtime_version: version } = await client.Version({});
   runtimes.push({ runtime: { name, client, daemonPid, cgroupParent }, measures: {}, version });
 }
 

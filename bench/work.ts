@@ -2,7 +2,7 @@
  * The work that is measured. Each piece makes what it needs, gives its measured values, and leaves nothing.
  * Times are in milliseconds.
  */
-import type { CriClient } from "./cri-client.ts";
+import type { CriClient } from "../src/cri/client.ts";
 import { growth, memoryByProcess } from "./memory.ts";
 import { type BenchNetwork, type BenchPod, removePod, startPod } from "./pod.ts";
 
@@ -34,19 +34,17 @@ export async function podLife(runtime: Runtime, network: BenchNetwork, measures:
   const { containerId, podSandboxId } = pod;
   for (let n = 0; n < 3; n++)
     await timed(measures, "ExecSync of true", () =>
-      client.call("ExecSync", { container_id: containerId, cmd: ["true"], timeout: 10 }),
+      client.ExecSync({ container_id: containerId, cmd: ["true"], timeout: 10 }),
     );
   await timed(measures, "StopContainer, timeout 0", () =>
-    client.call("StopContainer", { container_id: containerId, timeout: 0 }),
+    client.StopContainer({ container_id: containerId, timeout: 0 }),
   );
-  await timed(measures, "RemoveContainer", () =>
-    client.call("RemoveContainer", { container_id: containerId }),
-  );
+  await timed(measures, "RemoveContainer", () => client.RemoveContainer({ container_id: containerId }));
   await timed(measures, `StopPodSandbox, ${label}`, () =>
-    client.call("StopPodSandbox", { pod_sandbox_id: podSandboxId }),
+    client.StopPodSandbox({ pod_sandbox_id: podSandboxId }),
   );
   await timed(measures, `RemovePodSandbox, ${label}`, () =>
-    client.call("RemovePodSandbox", { pod_sandbox_id: podSandboxId }),
+    client.RemovePodSandbox({ pod_sandbox_id: podSandboxId }),
   );
 }
 
@@ -76,7 +74,7 @@ export async function manyPods(runtime: Runtime, count: number, measures: Measur
     measures[`memory of the daemon with ${count} pods`] = [(after.get(runtime.daemonPid) ?? NaN) / 1024];
     for (let n = 0; n < 20; n++)
       await timed(measures, `ListContainerStats, ${count} containers`, () =>
-        runtime.client.call("ListContainerStats", {}),
+        runtime.client.ListContainerStats({}),
       );
   } finally {
     for (const pod of pods) await removePod(runtime.client, pod);
@@ -91,10 +89,10 @@ export async function pull(
   measures: Measures,
 ): Promise<void> {
   for (let round = 0; round < rounds; round++) {
-    await runtime.client.call("RemoveImage", { image: { image } });
+    await runtime.client.RemoveImage({ image: { image } });
     await timed(measures, "pull of the many-file image", () =>
-      runtime.client.call("PullImage", { image: { image } }),
+      runtime.client.PullImage({ image: { image } }),
     );
   }
-  await runtime.client.call("RemoveImage", { image: { image } });
+  await runtime.client.RemoveImage({ image: { image } });
 }
