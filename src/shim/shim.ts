@@ -119,4 +119,3 @@ export interface ShimManager {
   /** Kills the processes and deletes the directory of a shim that belongs to no record. */
   discard(id: string): Promise<void>;
 }
-

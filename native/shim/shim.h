@@ -1,0 +1,196 @@
+/*
+ * The shim's state and the functions between its parts. One process, one thread, one container, one struct
+ * shim in zeroed memory whose pages exist only once touched; nothing is allocated but the buffers of a
+ * connection, which are mapped when it comes and unmapped when it goes.
+ *
+ *   shim.c        set-up, the event loop, reaping       container.c  launch, exit, delete
+ *   connection.c  sockets, buffers, framing             output.c     container output to log and attached
+ * clients request.c     the requests of a connection          input.c      standard input, with back-pressure
+ *   exec.c        exec processes                        record.c     files in the shim's directory, OOM
+ * counters
+ */
+#ifndef GANTRY_SHIM_H
+#define GANTRY_SHIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../executor/launch.h"
+#include "cri_log.h"
+#include "loop.h"
+#include "wire.h"
+
+#define SHIM_MAX_CONNECTIONS 128
+#define CONNECTION_IN_BYTES (SHIM_LIMIT_FRAME + SHIM_FRAME_HEADER_BYTES)
+#define CONNECTION_OUT_BYTES 65536
+/* A chunk is read for a stream only when so much room is left. */
+#define CONNECTION_MIN_ROOM 4096
+
+/* After the main process has exited, how long a stream waits for others that hold its pipe. */
+#define EXEC_GRACE_MS 100
+/* After init has exited, how long the exit event waits for a log or an attached client that takes nothing. */
+#define EXIT_DRAIN_MS 2000
+/* An attached client that has not taken what is buffered for it within this time is dropped. */
+#define ATTACH_STALL_MS 10000
+#define LOG_RETRY_MS 200
+#define IDLE_TRIM_MS 1000
+#define VANISHED_CHECK_MS 5000
+
+enum connection_mode {
+    CONNECTION_FREE = 0,
+    CONNECTION_CONTROL,
+    CONNECTION_EXEC,
+    CONNECTION_ATTACH,
+    CONNECTION_DETACHED /* an exec that runs on without its client */
+};
+
+/* A source of output: a pipe or a terminal's master. */
+struct output {
+    struct watch watch;
+    size_t owed; /* bytes that were in it when its process exited and are still to be read */
+};
+
+struct exec {
+    pid_t pid;
+    int pidfd;
+    struct output output[2];
+    struct watch input;
+    bool kill_on_disconnect, terminal, exited;
+    uint32_t exit_code, signal;
+    uint64_t deadline;
+};
+
+struct connection {
+    struct watch socket;
+    uint8_t mode;
+    bool greeted;       /* HELLO has come */
+    bool closing;       /* close once out is empty */
+    bool input_blocked; /* the STDIN frame at the front of in waits for the process */
+    bool sent_input, waits, deletes;
+    uint32_t wait_request, delete_request, stream_request;
+    size_t input_done; /* bytes of that STDIN frame already written */
+    uint64_t stalled_since;
+    uint8_t *region; /* both buffers */
+    size_t large;    /* size of a mapping of its own that in has for a big frame, else 0 */
+    struct buffer in, out;
+    struct exec exec;
+};
+
+struct container {
+    uint32_t state; /* SHIM_STATE_*, 0 before the launch */
+    uint32_t options;
+    struct launch_process process;
+    uint64_t start_time;
+    struct output output[2];
+    struct watch input;
+    struct shim_exit_record exit;
+    uint64_t exit_deadline;
+    bool hung;    /* nobody has the terminal open just now */
+    bool settled; /* exited and output drained, or given up on: waiters have been told */
+};
+
+struct shim {
+    int epoll, directory;
+    int oom_file; /* -1: none */
+    uint64_t oom_before;
+    bool finished;
+    bool chunk_touched; /* more than a page of chunk has been in use */
+    uint64_t now, log_retry_at, trim_at, vanished_check_at;
+    uint64_t start_time;
+    struct watch signals, listen;
+    struct container container;
+    uint16_t connections_end; /* one after the highest slot in use */
+    struct connection connections[SHIM_MAX_CONNECTIONS];
+    char path[4096];
+    uint8_t chunk[CRI_LOG_CHUNK_BYTES] __attribute__((aligned(4096)));
+    struct cri_log log;
+};
+
+/* shim.c */
+int shim_main(int argc, char **argv);
+
+/* connection.c */
+bool connection_accept(struct shim *shim, int fd);
+void connection_readable(struct shim *shim, struct connection *connection);
+/* Handles the frames that have come, until one is incomplete or blocked. */
+void connection_parse(struct shim *shim, struct connection *connection);
+/* Sends what the socket takes. The connection may be gone afterwards. */
+void connection_flush(struct shim *shim, struct connection *connection);
+void connection_send(struct shim *shim, struct connection *connection, const struct reply *reply);
+void connection_close(struct shim *shim, struct connection *connection);
+void connection_release(struct shim *shim, struct connection *connection);
+/* Free payload bytes for one data frame, 0 when there is too little room. */
+size_t connection_data_room(const struct connection *connection);
+/* Where the payload of the next data frame goes, and its completion with the number of bytes that came. */
+uint8_t *connection_data_begin(struct connection *connection);
+void connection_data_end(struct connection *connection, uint16_t type, size_t length);
+void connection_update(struct shim *shim, struct connection *connection);
+
+/* request.c: false when the frame cannot be finished yet. */
+bool request_handle(struct shim *shim, struct connection *connection, const struct frame *frame);
+void request_fail(struct shim *shim, struct connection *connection, uint32_t request, int error,
+                  const char *syscall, const char *path);
+void request_fail_plan(struct shim *shim, struct connection *connection, uint32_t request,
+                       const struct plan_error *failure);
+/* The exit fields, for WAIT and STATUS. */
+void request_reply_exit(struct shim *shim, struct connection *connection, uint32_t request);
+
+/* container.c */
+void container_launch(struct shim *shim, struct connection *connection, const struct frame *frame);
+void container_start(struct shim *shim, struct connection *connection, uint32_t request);
+void container_exited(struct shim *shim, int status);
+/* Tells the waiters once the output has been drained; finishes a pending DELETE. */
+void container_settle(struct shim *shim);
+void container_kill(struct shim *shim);
+
+/* Ends everything: kills execs, empties the pipes, deletes the directory, tells who asked. */
+void container_delete(struct shim *shim);
+
+/* output.c */
+void output_readable(struct shim *shim, enum cri_stream stream);
+/* Tries a stalled log or a hung-up terminal again. */
+void output_retry(struct shim *shim);
+/* Reads what the streams hold now, and no more, for the deletion. */
+void output_empty(struct shim *shim);
+void output_update(struct shim *shim);
+/* True when all that init wrote has been read. */
+bool output_drained(const struct shim *shim);
+/* Unfinished lines of streams that stay open are written as partial ones. */
+void output_finish(struct shim *shim);
+void output_note_owed(struct output *output);
+
+/* input.c */
+struct stdio_ends {
+    struct launch_stdio child;
+    int in, out, err; /* the shim's ends, non-blocking; -1 where there is none */
+};
+/* Makes the pipes of a process. 0 or an errno. */
+int input_make_stdio(bool terminal, bool keep_input, struct stdio_ends *ends);
+void input_close_child_ends(struct stdio_ends *ends);
+void input_close_all(struct stdio_ends *ends);
+/* Writes the rest of a STDIN frame; false when the process takes no more now. */
+bool input_write(struct shim *shim, struct connection *connection, const struct frame *frame);
+void input_writable(struct shim *shim, struct watch *input);
+void input_close(struct shim *shim, struct connection *connection);
+
+/* exec.c */
+void exec_start(struct shim *shim, struct connection *connection, const struct frame *frame);
+void exec_readable(struct shim *shim, struct connection *connection, enum cri_stream stream);
+void exec_exited(struct shim *shim, struct connection *connection, int status);
+/* Sends EXIT, or frees a detached slot, once everything has been delivered. */
+void exec_settle(struct shim *shim, struct connection *connection);
+int exec_signal(const struct exec *exec, int signal);
+void exec_update(struct shim *shim, struct connection *connection);
+
+/* record.c */
+uint64_t record_start_time(pid_t pid);
+int record_write(struct shim *shim, const char *name, const void *data, size_t length);
+int record_write_pid(struct shim *shim);
+void record_remove_all(struct shim *shim);
+bool record_directory_vanished(const struct shim *shim);
+void record_oom_open(struct shim *shim, const char *directory);
+bool record_oom_killed(struct shim *shim);
+
+#endif

@@ -1,0 +1,250 @@
+/**
+ * One shim as the daemon sees it: the control connection while there is one, the directory when there is none.
+ *
+ * When the connection ends unexpectedly the exit record decides; without one, a shim that still runs is connected
+ * to again, and a dead one is given up: its init is killed (by pid and start time), and `wait` says shimLost.
+ */
+import { rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { GantryError } from "../base/errors.ts";
+import type { Logger } from "../base/logger.ts";
+import { processAddon } from "../native/process.ts";
+import { ShimConnection } from "./connection.ts";
+import { explainRequest, ShimRequestError } from "./failure.ts";
+import type { PlanFailure } from "./failure.ts";
+import type { FieldReader } from "./frame.ts";
+import { MESSAGE, OPTION } from "./protocol.ts";
+import { ProcessStream } from "./process-stream.ts";
+import type { StreamRequest } from "./process-stream.ts";
+import { readExitRecord } from "./record.ts";
+import type { PidRecord } from "./record.ts";
+import type { ExitRecord, ProcessStreams, Shim, ShimExec, ShimExecOptions } from "./shim.ts";
+
+const SIGKILL = 9;
+const RECONNECT_DELAY_MS = 100;
+
+export type ExplainPlanFailure = (plan: Uint8Array, failure: PlanFailure) => Error;
+
+export interface ShimClientOptions {
+  id: string;
+  directory: string;
+  /** Path of the shim's socket, short enough for sun_path. */
+  socketPath: string;
+  pids: PidRecord;
+  connection: ShimConnection | undefined;
+  log: Logger;
+  explain: ExplainPlanFailure | undefined;
+  /** Of a container that has yet to be started, to explain a failure of its last operations. */
+  plan: Uint8Array | undefined;
+}
+
+/** Connects to a shim's socket. @throws the errno error of connect(2). */
+export async function connectShim(socketPath: string): Promise<ShimConnection> {
+  const socket = connect({ path: socketPath });
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  socket.once("connect", resolve);
+  socket.once("error", reject);
+  await promise;
+  return new ShimConnection(socket);
+}
+
+function exitOfReply(fields: FieldReader): ExitRecord {
+  return {
+    exitCode: fields.u32("EXIT_CODE") ?? 255,
+    signal: fields.u32("EXIT_SIGNAL") ?? 0,
+    exitedAtNs: fields.u64("EXITED_AT") ?? 0n,
+    oomKilled: fields.u32("OOM_KILLED") === 1,
+    shimLost: false,
+  };
+}
+
+/** As explainRequest, with the operations of a plan explained by who knows them. */
+export function explainPlan(
+  context: string,
+  error: unknown,
+  plan: Uint8Array | undefined,
+  explain: ExplainPlanFailure | undefined,
+): unknown {
+  if (!(error instanceof ShimRequestError) || error.failure.operation === undefined || !plan || !explain)
+    return explainRequest(context, error);
+  return explain(plan, { ...error.failure, operation: error.failure.operation });
+}
+
+export class ShimClient implements Shim {
+  readonly id: string;
+  readonly shimPid: number;
+  readonly initPid: number;
+  readonly #options: ShimClientOptions;
+  readonly #exit: Promise<ExitRecord>;
+  #connection: ShimConnection | undefined;
+  #plan: Uint8Array | undefined;
+  #disconnected = false;
+
+  constructor(options: ShimClientOptions) {
+    this.id = options.id;
+    this.shimPid = options.pids.shimPid;
+    this.initPid = options.pids.initPid;
+    this.#options = options;
+    this.#connection = options.connection;
+    this.#plan = options.plan;
+    this.#exit = this.#watch();
+    this.#exit.catch(() => undefined);
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const plan = this.#plan;
+    try {
+      await this.#request(MESSAGE.START);
+    } catch (error) {
+      throw explainPlan(this.#name, error, plan, this.#options.explain);
+    }
+    this.#plan = undefined;
+  }
+
+  async kill(signal: number): Promise<void> {
+    await this.#explained(this.#request(MESSAGE.KILL, { SIGNAL: signal }));
+  }
+
+  wait(): Promise<ExitRecord> {
+    return this.#exit;
+  }
+
+  async exec(options: ShimExecOptions, signal: AbortSignal): Promise<ShimExec> {
+    const bits =
+      (options.terminal ? OPTION.TERMINAL : 0) |
+      (options.stdin ? OPTION.STDIN : 0) |
+      (options.killOnDisconnect ? OPTION.KILL_ON_DISCONNECT : 0);
+    const fields = { OPTIONS: bits, PLAN: options.plan };
+    const stderr = !options.terminal;
+    let opened;
+    try {
+      opened = await this.#open({ type: MESSAGE.EXEC, fields, stdin: options.stdin, stderr }, signal);
+    } catch (error) {
+      throw explainPlan(this.#name, error, options.plan, this.#options.explain);
+    }
+    const pid = opened.fields.u32("PID") ?? 0;
+    const { stream } = opened;
+    return {
+      ...this.#streams(stream, pid),
+      pid,
+      wait: () => stream.exit,
+      kill: async (number) => {
+        await this.#explained(this.#request(MESSAGE.KILL, { PID: pid, SIGNAL: number }));
+      },
+    };
+  }
+
+  async attach(signal: AbortSignal): Promise<ProcessStreams> {
+    const request = { type: MESSAGE.ATTACH, fields: {}, stdin: true, stderr: true } as const;
+    const { stream } = await this.#explained(this.#open(request, signal));
+    return this.#streams(stream, undefined);
+  }
+
+  async resize(width: number, height: number): Promise<void> {
+    await this.#explained(this.#request(MESSAGE.RESIZE, { WIDTH: width, HEIGHT: height }));
+  }
+
+  async reopenLog(): Promise<void> {
+    await this.#explained(this.#request(MESSAGE.REOPEN_LOG));
+  }
+
+  async delete(): Promise<void> {
+    await this.#end(false);
+  }
+
+  /** As delete, but kills the container first if it lives. */
+  async discard(): Promise<void> {
+    await this.#end(true);
+  }
+
+  disconnect(): void {
+    this.#disconnected = true;
+    this.#connection?.close();
+  }
+
+  get #name(): string {
+    return `container "${this.id}"`;
+  }
+
+  async #end(force: boolean): Promise<void> {
+    try {
+      if (this.#connection) await this.#request(MESSAGE.DELETE, { FORCE: force ? 1 : 0 });
+    } catch (error) {
+      if (!(error instanceof GantryError && error.kind === "unavailable"))
+        throw explainRequest(this.#name, error);
+      /* It has died, or does not answer: then it has to. Idempotent, so gone already is well. */
+      const { shimPid, shimStartTime } = this.#options.pids;
+      if (force) processAddon.killProcess(shimPid, shimStartTime, SIGKILL);
+      else if (processAddon.processStartTime(shimPid) === shimStartTime)
+        throw explainRequest(this.#name, error);
+    }
+    if (force) this.#killInit();
+    this.#connection?.close();
+    this.#connection = undefined;
+    await rm(this.#options.directory, { recursive: true, force: true });
+  }
+
+  #killInit(): boolean {
+    const { initPid, initStartTime } = this.#options.pids;
+    return processAddon.killProcess(initPid, initStartTime, SIGKILL);
+  }
+
+  #request(type: number, fields = {}): Promise<FieldReader> {
+    if (this.#connection) return this.#connection.request(type, fields);
+    return Promise.reject(new GantryError("unavailable", `${this.#name}: its shim is gone`));
+  }
+
+  #open(request: StreamRequest, signal: AbortSignal): ReturnType<typeof ProcessStream.open> {
+    if (this.#connection) return ProcessStream.open(this.#options.socketPath, request, signal);
+    return Promise.reject(new GantryError("unavailable", `${this.#name}: its shim is gone`));
+  }
+
+  async #explained<T>(result: Promise<T>): Promise<T> {
+    try {
+      return await result;
+    } catch (error) {
+      throw explainRequest(this.#name, error);
+    }
+  }
+
+  #streams(stream: ProcessStream, pid: number | undefined): ProcessStreams {
+    return {
+      stdin: stream.stdin,
+      stdout: stream.stdout,
+      stderr: stream.stderr,
+      resize: async (width, height) => {
+        await this.#explained(this.#request(MESSAGE.RESIZE, { PID: pid, WIDTH: width, HEIGHT: height }));
+      },
+      close: () => stream.close(),
+    };
+  }
+
+  async #watch(): Promise<ExitRecord> {
+    for (;;) {
+      if (this.#connection) {
+        try {
+          return exitOfReply(await this.#connection.request(MESSAGE.WAIT, {}, 0));
+        } catch (error) {
+          this.#connection = undefined;
+          if (this.#disconnected)
+            throw new GantryError("unavailable", `${this.#name}: disconnected`, { cause: error });
+        }
+      }
+      const record = await readExitRecord(this.#options.directory);
+      if (record) return record;
+      const { shimPid, shimStartTime } = this.#options.pids;
+      if (shimPid === 0 || processAddon.processStartTime(shimPid) !== shimStartTime) return this.#giveUp();
+      await sleep(RECONNECT_DELAY_MS, undefined, { ref: false });
+      this.#connection = await connectShim(this.#options.socketPath).catch(() => undefined);
+    }
+  }
+
+  #giveUp(): ExitRecord {
+    const killed = this.#killInit();
+    this.#options.log.warn({ containerId: this.id, shimPid: this.shimPid, killed }, "shim lost");
+    const exitedAtNs = BigInt(Date.now()) * 1_000_000n;
+    return { exitCode: 255, signal: 0, exitedAtNs, oomKilled: false, shimLost: true };
+  }
+}

@@ -1,0 +1,192 @@
+/** Starts shims, finds them again, and clears away what belongs to nobody. See shim.ts for the contract. */
+import { constants, mkdirSync, openSync } from "node:fs";
+import { readdir, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { errnoCode, GantryError, wrapError } from "../base/errors.ts";
+import type { Logger } from "../base/logger.ts";
+import { processAddon } from "../native/process.ts";
+import { ShimConnection } from "./connection.ts";
+import { MESSAGE, OPTION } from "./protocol.ts";
+import { readPidRecord } from "./record.ts";
+import type { PidRecord } from "./record.ts";
+import { connectShim, explainPlan, ShimClient } from "./shim-client.ts";
+import type { ExplainPlanFailure } from "./shim-client.ts";
+import type { Shim, ShimManager, ShimStart } from "./shim.ts";
+
+/** sizeof(sun_path) without its NUL, unix(7). */
+const MAX_SOCKET_PATH_BYTES = 107;
+const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
+/** A shim that does not answer a new daemon within this time counts as gone for now. */
+const STATUS_TIMEOUT_MS = 5_000;
+
+export interface ShimManagerOptions {
+  /** The daemon's state directory; shims live in `shims` below it. */
+  stateDirectory: string;
+  /** Absolute path of gantry-shim. */
+  program: string;
+  log: Logger;
+  /** Makes the error for a failing plan operation. Without it the facts are given as they are. */
+  explain?: ExplainPlanFailure;
+}
+
+function optionBits(options: ShimStart): number {
+  return (
+    (options.terminal ? OPTION.TERMINAL : 0) |
+    (options.stdin ? OPTION.STDIN : 0) |
+    (options.stdinOnce ? OPTION.STDIN_ONCE : 0) |
+    (options.startNow ? OPTION.START_NOW : 0)
+  );
+}
+
+class Manager implements ShimManager {
+  readonly #options: ShimManagerOptions;
+  readonly #directory: string;
+  #descriptor: number | undefined;
+
+  constructor(options: ShimManagerOptions) {
+    this.#options = options;
+    this.#directory = join(options.stateDirectory, "shims");
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+  }
+
+  async start(options: ShimStart, signal: AbortSignal): Promise<Shim> {
+    const directory = this.#path(options.id);
+    signal.throwIfAborted();
+    try {
+      mkdirSync(directory, { mode: 0o700 });
+    } catch (error) {
+      const kind = errnoCode(error) === "EEXIST" ? "already-exists" : "internal";
+      throw wrapError(`container "${options.id}"`, error, kind);
+    }
+    try {
+      return await this.#launch(options, directory, signal);
+    } catch (error) {
+      await rm(directory, { recursive: true, force: true });
+      throw explainPlan(`container "${options.id}"`, error, options.plan, this.#options.explain);
+    }
+  }
+
+  async #launch(options: ShimStart, directory: string, signal: AbortSignal): Promise<Shim> {
+    const { program } = this.#options;
+    const spawned = processAddon.spawnShim(program, ["run", options.id], options.shimCgroupProcs);
+    const startTime = processAddon.processStartTime(spawned.pid);
+    const connection = ShimConnection.fromDescriptor(spawned.fd);
+    const kill = (): void => {
+      processAddon.killProcess(spawned.pid, startTime, 9);
+    };
+    /* The container dies with its shim. */
+    signal.addEventListener("abort", kill, { once: true });
+    try {
+      const reply = await connection.request(MESSAGE.LAUNCH, {
+        DIRECTORY: directory,
+        OPTIONS: optionBits(options),
+        LOG_PATH: options.log?.path,
+        MEMORY_CGROUP: options.memoryCgroupDirectory,
+        PLAN: options.plan,
+      });
+      const pids: PidRecord = {
+        shimPid: reply.u32("SHIM_PID") ?? spawned.pid,
+        shimStartTime: Number(reply.u64("SHIM_START_TIME") ?? 0n),
+        initPid: reply.u32("PID") ?? 0,
+        initStartTime: Number(reply.u64("START_TIME") ?? 0n),
+      };
+      return this.#client(options.id, pids, connection, options.startNow ? undefined : options.plan);
+    } catch (error) {
+      connection.close();
+      kill();
+      signal.throwIfAborted();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", kill);
+    }
+  }
+
+  async connect(id: string): Promise<Shim | undefined> {
+    const directory = this.#path(id);
+    if (!(await stat(directory).catch(() => undefined))?.isDirectory()) return undefined;
+    const recorded = await readPidRecord(directory).catch((error: unknown) => {
+      this.#options.log.warn({ containerId: id, error }, "pid record not readable");
+      return undefined;
+    });
+    const pids = recorded ?? { shimPid: 0, shimStartTime: 0, initPid: 0, initStartTime: 0 };
+    const connection = await this.#reach(id);
+    return this.#client(id, pids, connection, undefined);
+  }
+
+  /** A connection that has been answered on; undefined where there is no shim. @throws unavailable if it is stuck. */
+  async #reach(id: string): Promise<ShimConnection | undefined> {
+    let connection: ShimConnection;
+    try {
+      connection = await connectShim(this.#socketPath(id));
+    } catch (error) {
+      const code = errnoCode(error);
+      if (code === "ENOENT" || code === "ECONNREFUSED") return undefined;
+      throw wrapError(`container "${id}": connect to its shim`, error, "unavailable");
+    }
+    try {
+      await connection.request(MESSAGE.STATUS, {}, STATUS_TIMEOUT_MS);
+      return connection;
+    } catch (error) {
+      connection.close();
+      throw wrapError(`container "${id}": its shim`, error, "unavailable");
+    }
+  }
+
+  async list(): Promise<string[]> {
+    const entries = await readdir(this.#directory, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory() && ID.test(entry.name)).map((entry) => entry.name);
+  }
+
+  async discard(id: string): Promise<void> {
+    const directory = this.#path(id);
+    const connection = await this.#reach(id).catch(() => undefined);
+    const pids = await readPidRecord(directory).catch(() => undefined);
+    if (pids) {
+      const client = this.#client(id, pids, connection, undefined);
+      await client.discard();
+      if (!connection) processAddon.killProcess(pids.shimPid, pids.shimStartTime, 9);
+    } else {
+      connection?.close();
+    }
+    await rm(directory, { recursive: true, force: true });
+  }
+
+  #client(
+    id: string,
+    pids: PidRecord,
+    connection: ShimConnection | undefined,
+    plan: Uint8Array | undefined,
+  ): ShimClient {
+    const { log, explain } = this.#options;
+    const directory = this.#path(id);
+    return new ShimClient({
+      id,
+      directory,
+      socketPath: this.#socketPath(id),
+      pids,
+      connection,
+      log,
+      explain,
+      plan,
+    });
+  }
+
+  /** @throws GantryError invalid-argument for an id that is not one safe file name. */
+  #path(id: string): string {
+    if (!ID.test(id))
+      throw new GantryError("invalid-argument", `shim id ${JSON.stringify(id)} is not well-formed`);
+    return join(this.#directory, id);
+  }
+
+  /** The socket's path, by way of a descriptor of the directory where it would be too long for an address. */
+  #socketPath(id: string): string {
+    const path = join(this.#directory, id, "sock");
+    if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return path;
+    this.#descriptor ??= openSync(this.#directory, constants.O_RDONLY | constants.O_DIRECTORY);
+    return `/proc/self/fd/${this.#descriptor}/${id}/sock`;
+  }
+}
+
+export function createShimManager(options: ShimManagerOptions): ShimManager {
+  return new Manager(options);
+}
