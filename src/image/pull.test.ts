@@ -272,7 +272,7 @@ test("a pull that waits for another's broken download tries with its own registr
   while (broken.matching(good.blobDigests[0] as string).length === 0)
     await new Promise((resolve) => setTimeout(resolve, 5));
   const second = pull(service, `${service.host}/app:1`);
-  while (service.registry.matching(good.id).length === 0)
+  while (service.registry.matching("/manifests/").length === 0)
     await new Promise((resolve) => setTimeout(resolve, 5));
   await new Promise((resolve) => setTimeout(resolve, 50));
   gate.resolve();
