@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <linux/netlink.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,8 @@
 struct netlink_job {
     struct job job;
     int protocol;
-    int netns; /* -1: the process's own */
+    int netns;  /* -1: the process's own */
+    int socket; /* -1: opens and closes one */
     uint8_t *request;
     size_t request_length;
     char **sysctls; /* written before the request is sent */
@@ -59,19 +61,25 @@ static void netlink_receive(struct netlink_job *job, int fd) {
     }
 }
 
+static int netlink_open(int protocol) {
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+    if (fd < 0) return -1;
+    int on = 1, size = SOCKET_BUFFER_BYTES;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
+    setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
+    setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
+    return fd;
+}
+
 static void netlink_run(struct job *base) {
     struct netlink_job *job = (struct netlink_job *)base;
     if (job->netns >= 0 && setns(job->netns, CLONE_NEWNET) != 0) return job_fail(base, "setns", NULL);
     const char *path;
     if (sysctl_list_write(job->sysctls, &path) != 0) return job_fail(base, "write", path);
     if (job->request_length == 0) return;
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, job->protocol);
+    int fd = job->socket >= 0 ? job->socket : netlink_open(job->protocol);
     if (fd < 0) return job_fail(base, "socket", "netlink");
-    int on = 1, size = SOCKET_BUFFER_BYTES;
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
-    setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
-    setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
     ssize_t sent;
     do
@@ -81,7 +89,7 @@ static void netlink_run(struct job *base) {
         job_fail(base, "sendto", "netlink");
     else
         netlink_receive(job, fd);
-    close(fd);
+    if (fd != job->socket) close(fd);
 }
 
 static napi_value netlink_result(napi_env env, struct job *base) {
@@ -91,20 +99,23 @@ static napi_value netlink_result(napi_env env, struct job *base) {
                                                                                                      : NULL;
 }
 
-/* netlinkRequest(protocol, netnsFd or -1, sysctls: [path, value, …], messages) → Promise<Buffer> */
+/* netlinkRequest(protocol, netnsFd or -1, socket or -1, sysctls: [path, value, …], messages) →
+ * Promise<Buffer> */
 static napi_value netlink_request(napi_env env, napi_callback_info info) {
-    napi_value args[4];
-    int32_t protocol, netns;
+    napi_value args[5];
+    int32_t protocol, netns, given;
     uint8_t *data;
     size_t length;
-    if (!addon_args(env, info, 4, args) || !addon_int32(env, args[0], &protocol) ||
-        !addon_int32(env, args[1], &netns) || !addon_bytes(env, args[3], &data, &length))
+    if (!addon_args(env, info, 5, args) || !addon_int32(env, args[0], &protocol) ||
+        !addon_int32(env, args[1], &netns) || !addon_int32(env, args[2], &given) ||
+        !addon_bytes(env, args[4], &data, &length))
         return NULL;
     struct netlink_job *job = calloc(1, sizeof *job);
     if (job == NULL) return addon_throw_errno(env, ENOMEM, "calloc", NULL);
     job->job = (struct job){.run = netlink_run, .result = netlink_result, .release = netlink_release};
     job->protocol = protocol;
     job->netns = netns;
+    job->socket = given;
     job->replies_capacity = RECEIVE_BYTES;
     job->request_length = length;
     job->request = malloc(length + 1);
@@ -114,7 +125,7 @@ static napi_value netlink_request(napi_env env, napi_callback_info info) {
         return addon_throw_errno(env, ENOMEM, "malloc", NULL);
     }
     if (length > 0) memcpy(job->request, data, length);
-    job->sysctls = sysctl_list_read(env, args[2]);
+    job->sysctls = sysctl_list_read(env, args[3]);
     if (job->sysctls == NULL) {
         netlink_release(&job->job);
         return NULL;
@@ -122,7 +133,35 @@ static napi_value netlink_request(napi_env env, napi_callback_info info) {
     return job_start(env, &job->job);
 }
 
+/* netlinkOpen(protocol) → descriptor, in the process's network namespace */
+static napi_value netlink_open_socket(napi_env env, napi_callback_info info) {
+    napi_value args[1], value = NULL;
+    int32_t protocol;
+    if (!addon_args(env, info, 1, args) || !addon_int32(env, args[0], &protocol)) return NULL;
+    int fd = netlink_open(protocol);
+    if (fd < 0) return addon_throw_errno(env, errno, "socket", "netlink");
+    napi_create_int32(env, fd, &value);
+    return value;
+}
+
+/* linkExists(name) → boolean, in the process's network namespace; takes none of the kernel's network locks.
+ */
+static napi_value link_exists(napi_env env, napi_callback_info info) {
+    napi_value args[1], value = NULL;
+    if (!addon_args(env, info, 1, args)) return NULL;
+    char *name = addon_string(env, args[0]);
+    if (name == NULL) return NULL;
+    bool exists = if_nametoindex(name) != 0;
+    int err = errno;
+    free(name);
+    if (!exists && err != ENODEV) return addon_throw_errno(env, err, "if_nametoindex", NULL);
+    napi_get_boolean(env, exists, &value);
+    return value;
+}
+
 void addon_netlink_register(napi_env env, napi_value exports) {
-    static const struct addon_function functions[] = {{"netlinkRequest", netlink_request}};
+    static const struct addon_function functions[] = {{"netlinkRequest", netlink_request},
+                                                      {"netlinkOpen", netlink_open_socket},
+                                                      {"linkExists", link_exists}};
     addon_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

@@ -10,7 +10,15 @@ export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
 
 export interface NetlinkBinding {
-  netlinkRequest(protocol: number, netnsFd: number, sysctls: string[], messages: Uint8Array): Promise<Uint8Array>;
+  netlinkRequest(
+    protocol: number,
+    netnsFd: number,
+    socket: number,
+    sysctls: string[],
+    messages: Uint8Array,
+  ): Promise<Uint8Array>;
+  netlinkOpen(protocol: number): number;
+  linkExists(name: string): boolean;
 }
 
 const native = addon as NetlinkBinding;
@@ -18,24 +26,43 @@ const native = addon as NetlinkBinding;
 /** A sysctl below /proc/sys: checked path segments joined by "/", and the value. */
 export type SysctlWrite = readonly [path: string, value: string];
 
+export interface NetlinkRequest {
+  protocol: number;
+  messages: Uint8Array;
+  /** An open network namespace; absent for the process's own. Stays open until the promise settles. */
+  netnsFd?: number | undefined;
+  /** A socket of that namespace to use, by one request at a time; absent: one is opened and closed. */
+  socket?: number | undefined;
+  /** Written in that namespace before the messages are sent. */
+  sysctls?: readonly SysctlWrite[] | undefined;
+}
+
 /**
- * Writes the sysctls, then sends the messages (none: only the sysctls) and collects every reply.
+ * Sends the messages and collects every reply.
  *
- * @param netnsFd an open network namespace, which stays open until the promise settles; undefined for the
- *   process's own.
  * @throws an errno error (code, syscall, path) of setns, the sysctl or the socket; the messages' own errors are in
  *   the replies.
  */
-export function netlinkRequest(
-  protocol: number,
-  netnsFd: number | undefined,
-  messages: Uint8Array,
-  sysctls: readonly SysctlWrite[] = [],
-): Promise<Uint8Array> {
-  return native.netlinkRequest(protocol, netnsFd ?? -1, sysctls.flat(), messages);
+export function netlinkRequest(request: NetlinkRequest): Promise<Uint8Array> {
+  const { protocol, messages, netnsFd = -1, socket = -1, sysctls = [] } = request;
+  return native.netlinkRequest(protocol, netnsFd, socket, sysctls.flat(), messages);
+}
+
+/** A socket in the process's network namespace, for requests in turn; the caller closes the descriptor. */
+export function openNetlinkSocket(protocol: number): number {
+  return native.netlinkOpen(protocol);
 }
 
 /** Writes sysctls of a network namespace, or of the process's own, through a verified procfs. */
-export async function writeSysctls(netnsFd: number | undefined, sysctls: readonly SysctlWrite[]): Promise<void> {
-  if (sysctls.length > 0) await native.netlinkRequest(NETLINK_ROUTE, netnsFd ?? -1, sysctls.flat(), new Uint8Array());
+export async function writeSysctls(
+  netnsFd: number | undefined,
+  sysctls: readonly SysctlWrite[],
+): Promise<void> {
+  if (sysctls.length === 0) return;
+  await netlinkRequest({ protocol: NETLINK_ROUTE, messages: new Uint8Array(), netnsFd, sysctls });
+}
+
+/** Whether the process's network namespace has a device of that name; some microseconds, waits for no lock. */
+export function linkExists(name: string): boolean {
+  return native.linkExists(name);
 }

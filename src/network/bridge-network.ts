@@ -1,0 +1,220 @@
+/**
+ * The embedded network: pods on one bridge of the host, with addresses of its own subnet, masqueraded to the outside
+ * and reachable by port mappings. All of it is netlink messages; no plugin process, no external tool.
+ *
+ *   lease (record) ──▶ veth pair + addresses (pod-link.ts) ──▶ result
+ *          └────────▶ port mappings (bridge-firewall.ts)
+ *
+ * The lease is written before anything is made and deleted after everything is gone: what a crash leaves is found by
+ * `collect` through its lease, or as a port of the bridge that no lease knows.
+ */
+import { closeSync, constants, openSync } from "node:fs";
+import { CleanupStack } from "../base/cleanup.ts";
+import { errnoCode, errorMessage, GantryError, wrapError } from "../base/errors.ts";
+import type { Logger } from "../base/logger.ts";
+import { KeyedMutex } from "../base/mutex.ts";
+import { NETLINK_ROUTE } from "../native/netlink.ts";
+import { deleteBridge, ensureBridge, listBridgePorts, type BridgeDevice } from "./bridge-device.ts";
+import { BridgeFirewall, firewallTableName } from "./bridge-firewall.ts";
+import { BridgeLeases, type LeaseTable } from "./bridge-leases.ts";
+import { formatIp, parseSubnet, subnetSize, type IpSubnet } from "./ip-address.ts";
+import { deleteLink } from "./link-message.ts";
+import { exchange } from "./netlink-exchange.ts";
+import { createPodLink, deletePodLink, POD_INTERFACE, podLinkName } from "./pod-link.ts";
+import type { PodNetwork, PodNetworkRequest, PodNetworkResult } from "./pod-network.ts";
+
+export interface BridgeNetworkOptions {
+  /** Name of the bridge device: "gantry0". At most 15 bytes. */
+  bridge: string;
+  /** IPv4: "10.88.0.0/16". The first host is the gateway. */
+  subnet: string;
+  /** IPv6, a unique local one: "fd00:88::/64". Absent: pods have IPv4 only. */
+  subnet6?: string;
+  /** Names the nftables table `gantry-INSTANCE`, and marks the bridge as this daemon's. */
+  instance: string;
+  /** Absent: that of the device with the host's default route. */
+  mtu?: number;
+  /** Where the leases are kept: a table of the record store. */
+  leases: LeaseTable;
+  log: Logger;
+}
+
+/** @throws GantryError invalid-argument for options that are not valid. Touches nothing before the first use. */
+export function createBridgeNetwork(options: BridgeNetworkOptions): PodNetwork {
+  return new BridgeNetwork(options);
+}
+
+class BridgeNetwork implements PodNetwork {
+  readonly name = "embedded";
+  readonly #options: BridgeNetworkOptions;
+  readonly #subnets: readonly IpSubnet[];
+  readonly #leases: BridgeLeases;
+  readonly #firewall: BridgeFirewall;
+  readonly #pods = new KeyedMutex();
+  readonly #log: Logger;
+  #bridge: Promise<BridgeDevice> | undefined;
+  #failure: string | undefined;
+  readonly #background = new Set<Promise<void>>();
+
+  constructor(options: BridgeNetworkOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/.test(options.bridge)) {
+      throw new GantryError("invalid-argument", `bridge name ${JSON.stringify(options.bridge)} is not valid`);
+    }
+    this.#subnets = parseSubnets(options);
+    this.#leases = new BridgeLeases(this.#subnets, options.leases);
+    this.#firewall = new BridgeFirewall({
+      table: firewallTableName(options.instance),
+      bridge: options.bridge,
+      subnets: this.#subnets,
+      elements: () => this.#leases.elements(),
+    });
+  }
+
+  status(): { ready: boolean; reason: string; message: string } {
+    if (this.#failure === undefined) return { ready: true, reason: "", message: "" };
+    return { ready: false, reason: "BridgeNotReady", message: this.#failure };
+  }
+
+  async setup(request: PodNetworkRequest, signal: AbortSignal): Promise<PodNetworkResult> {
+    const { podSandboxId } = request;
+    return this.#pods.run(podSandboxId, signal, async () => {
+      try {
+        return await this.#setup(request, signal);
+      } catch (error) {
+        throw wrapError(`network of pod sandbox "${podSandboxId}"`, error);
+      }
+    });
+  }
+
+  async teardown(request: PodNetworkRequest, _state: unknown, signal: AbortSignal): Promise<void> {
+    await this.#pods.run(request.podSandboxId, signal, () => this.#teardown(request.podSandboxId));
+  }
+
+  async collect(podSandboxIds: ReadonlySet<string>): Promise<void> {
+    const signal = new AbortController().signal;
+    for (const id of this.#leases.ids()) {
+      if (podSandboxIds.has(id)) continue;
+      this.#log.info({ podSandboxId: id }, "releasing the network of a pod that is gone");
+      await this.#pods.run(id, signal, () => this.#teardown(id));
+    }
+    const known = new Set(this.#leases.ids().map(podLinkName));
+    const stray = (await listBridgePorts(this.#options.bridge)).filter(({ name }) => !known.has(name));
+    for (const { name } of stray) {
+      this.#log.info({ device: name }, "deleting a device of no pod");
+      await exchange({ protocol: NETLINK_ROUTE, messages: [deleteLink(name)], accept: ["ENODEV"] });
+    }
+    if (known.size > 0) await this.#ready();
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([this.#bridge, ...this.#background]);
+    if (this.#leases.ids().length > 0) return;
+    this.#bridge = undefined;
+    await this.#firewall.delete();
+    await deleteBridge(this.#options.bridge, this.#options.instance);
+  }
+
+  async #setup(request: PodNetworkRequest, signal: AbortSignal): Promise<PodNetworkResult> {
+    const { podSandboxId, portMappings } = request;
+    const bridge = await this.#ready();
+    signal.throwIfAborted();
+    const netnsFd = openNamespace(request.netnsPath);
+    try {
+      await using cleanup = new CleanupStack((name, error) =>
+        this.#log.warn({ podSandboxId, error: errorMessage(error) }, `${name} failed`),
+      );
+      // A repeated set-up starts anew, with the same address.
+      const before = this.#leases.hostOf(podSandboxId);
+      if (before !== undefined) await this.#teardown(podSandboxId);
+      const { addresses, elements } = this.#leases.acquire(podSandboxId, portMappings, before);
+      cleanup.push("tear down network", () => this.#teardown(podSandboxId));
+      const link = { podSandboxId, bridge, netnsFd, addresses, subnets: this.#subnets };
+      const done = await Promise.allSettled([createPodLink(link, signal), this.#firewall.add(elements)]);
+      for (const outcome of done) if (outcome.status === "rejected") throw outcome.reason;
+      signal.throwIfAborted();
+      cleanup.disarm();
+      return { ips: addresses.map(formatIp), interfaceName: POD_INTERFACE, state: null };
+    } catch (error) {
+      // Somebody may have deleted the bridge: look again before the next pod.
+      if (errnoCode(error) === "ENODEV" || errnoCode(error) === "EINVAL") this.#bridge = undefined;
+      throw error;
+    } finally {
+      closeSync(netnsFd);
+    }
+  }
+
+  /** The lease goes last, and stays when something fails, so that it is tried again. */
+  async #teardown(podSandboxId: string): Promise<void> {
+    const elements = this.#leases.suspend(podSandboxId);
+    const done = await Promise.allSettled([
+      deletePodLink(podSandboxId, (rest) => this.#follow(rest)),
+      this.#firewall.remove(elements),
+    ]);
+    for (const outcome of done) {
+      if (outcome.status === "rejected")
+        throw wrapError(`network of pod sandbox "${podSandboxId}"`, outcome.reason);
+    }
+    this.#leases.release(podSandboxId);
+  }
+
+  /** What still goes on after a teardown; close() waits for it. */
+  #follow(rest: Promise<void>): void {
+    this.#background.add(rest);
+    const forget = (): void => void this.#background.delete(rest);
+    rest.then(forget, forget);
+  }
+
+  /** Once; again after a failure. */
+  async #ready(): Promise<BridgeDevice> {
+    this.#bridge ??= this.#prepare();
+    const attempt = this.#bridge;
+    try {
+      return await attempt;
+    } catch (error) {
+      if (this.#bridge === attempt) this.#bridge = undefined;
+      throw error;
+    }
+  }
+
+  async #prepare(): Promise<BridgeDevice> {
+    const { bridge, instance, mtu } = this.#options;
+    try {
+      const device = await ensureBridge({ bridge, instance, mtu, subnets: this.#subnets, log: this.#log });
+      await this.#firewall.rebuild();
+      this.#failure = undefined;
+      return device;
+    } catch (error) {
+      this.#failure = errorMessage(error);
+      throw error;
+    }
+  }
+}
+
+function openNamespace(path: string): number {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    const kind = errnoCode(error) === "ENOENT" ? "not-found" : "internal";
+    throw wrapError("network namespace", error, kind);
+  }
+}
+
+function parseSubnets(options: BridgeNetworkOptions): IpSubnet[] {
+  const subnets = [parseSubnet(options.subnet)];
+  if (options.subnet6 !== undefined) subnets.push(parseSubnet(options.subnet6));
+  for (const [i, subnet] of subnets.entries()) {
+    const text = i === 0 ? options.subnet : options.subnet6;
+    if (subnet.family !== (i === 0 ? 4 : 6)) {
+      throw new GantryError("invalid-argument", `subnet ${text} is not of IPv${i === 0 ? 4 : 6}`);
+    }
+    if (subnetSize(subnet) < 4n || subnet.prefixLength < 8) {
+      throw new GantryError(
+        "invalid-argument",
+        `subnet ${text} has a prefix outside of /8 to /${i === 0 ? 30 : 126}`,
+      );
+    }
+  }
+  return subnets;
+}
