@@ -5,10 +5,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PLAN_TABLE } from "../src/oci/plan.ts";
+import { shimProtocolHeader } from "../src/shim/protocol-header.ts";
 import { renderNativeHeader } from "./native-header.ts";
 
 const HEADERS = [
   { file: "native/include/plan_generated.h", text: () => renderNativeHeader(PLAN_TABLE, "src/oci/plan.ts") },
+  { file: "native/include/shim_protocol_generated.h", text: shimProtocolHeader },
 ];
 
 const project = join(import.meta.dirname, "..");

@@ -3,8 +3,8 @@
  * cursor for reading, one bounded buffer for writing. Nothing here allocates; see connection.h for who owns
  * the bytes.
  */
-#ifndef GANTRY_SHIM_WIRE_H
-#define GANTRY_SHIM_WIRE_H
+#ifndef GANTRY_SHIM_FRAME_H
+#define GANTRY_SHIM_FRAME_H
 
 #include <stdbool.h>
 #include <stddef.h>

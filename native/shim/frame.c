@@ -1,6 +1,6 @@
-/* Frames and fields. See wire.h. */
+/* Frames and fields. See frame.h. */
 #define _GNU_SOURCE
-#include "wire.h"
+#include "frame.h"
 
 #include <string.h>
 
