@@ -1,0 +1,296 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { afterEach, beforeEach, test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
+import type { ContainerConfig } from "./container.ts";
+import { createEngine } from "./create-engine.ts";
+import type { Engine } from "./engine.ts";
+import { fakeExec, FakeParts } from "./fake-parts.ts";
+import type { PodSandboxConfig } from "./pod-sandbox.ts";
+
+const never = new AbortController().signal;
+let parts: FakeParts;
+let engine: Engine;
+
+beforeEach(async () => {
+  parts = new FakeParts();
+  engine = await createEngine(parts.options());
+});
+afterEach(async () => {
+  await engine.close();
+  parts.remove();
+});
+
+function podConfig(more: Partial<PodSandboxConfig> = {}): PodSandboxConfig {
+  return {
+    metadata: { name: "p", uid: "u", namespace: "n", attempt: 0 },
+    hostname: "host",
+    logDirectory: "",
+    portMappings: [],
+    labels: { app: "x" },
+    annotations: {},
+    cgroupParent: "",
+    sysctls: {},
+    namespaces: { network: "pod", pid: "container", ipc: "pod", targetId: "" },
+    privileged: false,
+    readonlyRootfs: false,
+    ...more,
+  };
+}
+
+function containerConfig(more: Partial<ContainerConfig> = {}): ContainerConfig {
+  return {
+    metadata: { name: "c", attempt: 0 },
+    image: {
+      image: "example.com/app:1",
+      annotations: {},
+      userSpecifiedImage: "",
+      runtimeHandler: "",
+      imageRef: "",
+    },
+    command: [],
+    args: [],
+    workingDir: "",
+    env: [],
+    mounts: [],
+    devices: [],
+    cdiDevices: [],
+    labels: {},
+    annotations: {},
+    logPath: "",
+    stdin: false,
+    stdinOnce: false,
+    tty: false,
+    stopSignal: "",
+    security: {
+      addCapabilities: [],
+      dropCapabilities: [],
+      addAmbientCapabilities: [],
+      privileged: false,
+      runAsUsername: "",
+      readonlyRootfs: false,
+      supplementalGroups: [],
+      supplementalGroupsPolicy: "merge",
+      noNewPrivs: false,
+      maskedPaths: [],
+      readonlyPaths: [],
+    },
+    ...more,
+  };
+}
+
+async function running(config = containerConfig()): Promise<{ pod: string; id: string }> {
+  const pod = await engine.runPodSandbox(podConfig(), "", never);
+  const id = await engine.createContainer(pod, config, never);
+  await engine.startContainer(id, never);
+  return { pod, id };
+}
+
+async function exited(id: string): Promise<void> {
+  for (let n = 0; engine.container(id).state !== "exited"; n++) {
+    if (n > 1000) throw new Error("did not exit");
+    await turn();
+  }
+}
+
+test("a pod: namespaces, shared memory, network, and their release in the end", async () => {
+  const id = await engine.runPodSandbox(podConfig(), "", never);
+  assert.deepEqual(parts.asked, ["pin net,ipc,uts", "mount shm", "network setup"]);
+  assert.deepEqual(engine.podSandbox(id.slice(0, 12)).ips, ["10.0.0.2"]);
+  parts.asked.length = 0;
+  await engine.stopPodSandbox(id, never);
+  await engine.stopPodSandbox(id, never);
+  assert.deepEqual(
+    parts.asked,
+    ["network teardown", "unmount", "unpin"],
+    "the second stop finds nothing to do",
+  );
+  assert.equal(engine.podSandbox(id).state, "notready");
+  await engine.removePodSandbox(id, never);
+  await engine.removePodSandbox(id, never);
+  assert.throws(() => engine.podSandbox(id), { kind: "not-found" });
+  assert.equal(existsSync(`${parts.directory}/pods/${id}`), false);
+});
+
+test("a pod on the host's network and IPC has no namespaces of its own", async () => {
+  const namespaces = { network: "node", pid: "node", ipc: "node", targetId: "" } as const;
+  await engine.runPodSandbox(podConfig({ namespaces }), "", never);
+  assert.deepEqual(parts.asked, []);
+});
+
+test("the same request again, under way or done, gives the same pod; another of its name does not", async () => {
+  const gate = Promise.withResolvers<void>();
+  parts.pause = { step: "network setup", until: gate.promise };
+  const both = [engine.runPodSandbox(podConfig(), "", never), engine.runPodSandbox(podConfig(), "", never)];
+  await turn();
+  gate.resolve();
+  const [first, second] = await Promise.all(both);
+  assert.equal(first, second);
+  assert.equal(await engine.runPodSandbox(podConfig(), "", never), first);
+  await assert.rejects(engine.runPodSandbox(podConfig({ hostname: "other" }), "", never), {
+    kind: "already-exists",
+  });
+  assert.equal(engine.listPodSandboxes({}).length, 1);
+});
+
+for (const step of ["pin net,ipc,uts", "mount shm", "network setup"]) {
+  test(`a pod whose "${step}" fails leaves nothing, and can be tried again`, async () => {
+    parts.failAt = step;
+    await assert.rejects(engine.runPodSandbox(podConfig(), "", never), { kind: "unavailable" });
+    assert.deepEqual(engine.listPodSandboxes({}), []);
+    assert.equal(parts.pinned.size, 0);
+    await engine.runPodSandbox(podConfig(), "", never);
+  });
+}
+
+test("a caller that goes away takes its half-made pod with it", async () => {
+  const gate = Promise.withResolvers<void>();
+  parts.pause = { step: "network setup", until: gate.promise };
+  const caller = new AbortController();
+  const call = engine.runPodSandbox(podConfig(), "", caller.signal);
+  while (!parts.asked.includes("network setup")) await turn();
+  caller.abort();
+  gate.resolve();
+  await assert.rejects(call);
+  while (!parts.asked.includes("unpin")) await turn();
+  assert.deepEqual(engine.listPodSandboxes({}), []);
+});
+
+test("bad pods are refused before anything is made", async () => {
+  const bad: [Partial<PodSandboxConfig>, string][] = [
+    [{ cgroupParent: "/a/../b" }, "invalid-argument"],
+    [{ logDirectory: "/var/../etc" }, "invalid-argument"],
+    [{ sysctls: { "kernel.core_pattern": "x" } }, "invalid-argument"],
+    [{ hostname: "h".repeat(65) }, "invalid-argument"],
+  ];
+  for (const [more, kind] of bad)
+    await assert.rejects(engine.runPodSandbox(podConfig(more), "", never), { kind });
+  await assert.rejects(engine.runPodSandbox(podConfig(), "nope", never), { kind: "not-found" });
+  assert.deepEqual(parts.asked, []);
+});
+
+test("a container's life: created, running, exited with its code, removed", async () => {
+  const { id } = await running();
+  const found = engine.container(id);
+  assert.deepEqual([found.state, found.stopSignal, found.user.uid], ["running", "SIGINT", 1000]);
+  parts.shims.get(id)?.exits({ exitCode: 3, exitedAtNs: 77n });
+  await exited(id);
+  assert.deepEqual([found.exitCode, found.reason, found.finishedAtNs], [3, "Error", 77n]);
+  await engine.removeContainer(id, never);
+  await engine.removeContainer(id, never);
+  assert.equal(parts.snapshots.size, 0);
+  assert.ok(parts.asked.includes("delete shim") && parts.asked.includes("remove cgroup"));
+});
+
+test("a failed start leaves an exited container with the reason StartError", async () => {
+  const pod = await engine.runPodSandbox(podConfig(), "", never);
+  const id = await engine.createContainer(pod, containerConfig(), never);
+  parts.failAt = "shim start";
+  await assert.rejects(engine.startContainer(id, never), { kind: "unavailable" });
+  const { state, reason, exitCode, message } = engine.container(id);
+  assert.deepEqual([state, reason, exitCode], ["exited", "StartError", 128]);
+  assert.match(message, /shim start/);
+  assert.ok(parts.asked.includes("remove cgroup"));
+  await assert.rejects(engine.startContainer(id, never), { kind: "failed-precondition" });
+});
+
+test("stop sends the signal, then kills; a shorter stop overtakes a longer one", async () => {
+  const { id } = await running();
+  const patient = engine.stopContainer(id, 3_600_000, never);
+  await turn();
+  await engine.stopContainer(id, 5, never);
+  await patient;
+  assert.deepEqual(
+    parts.asked.filter((step) => step.startsWith("kill")),
+    ["kill 2", "kill 9"],
+  );
+  assert.equal(engine.container(id).exitCode, 137);
+});
+
+test("stop with no grace period kills at once", async () => {
+  const { id } = await running();
+  await engine.stopContainer(id, 0, never);
+  assert.deepEqual(
+    parts.asked.filter((step) => step.startsWith("kill")),
+    ["kill 9"],
+  );
+});
+
+test("a caller of stop that goes away does not wait, and the container still ends", async () => {
+  const { id } = await running();
+  const caller = new AbortController();
+  const call = engine.stopContainer(id, 3_600_000, caller.signal);
+  await turn();
+  caller.abort(new Error("gone"));
+  await assert.rejects(call, /gone/);
+  parts.shims.get(id)?.exits({});
+  await exited(id);
+});
+
+test("out of memory is the reason only of a container that it ended", async () => {
+  const { id } = await running();
+  parts.shims.get(id)?.exits({ exitCode: 137, signal: 9, oomKilled: true });
+  await exited(id);
+  assert.equal(engine.container(id).reason, "OOMKilled");
+});
+
+test("stopping a pod kills its containers; nothing is created in it after", async () => {
+  const { pod, id } = await running();
+  await engine.stopPodSandbox(pod, never);
+  assert.equal(engine.container(id).state, "exited");
+  const another = containerConfig({ metadata: { name: "d", attempt: 0 } });
+  await assert.rejects(engine.createContainer(pod, another, never), { kind: "failed-precondition" });
+  await engine.removePodSandbox(pod, never);
+  assert.deepEqual(engine.listContainers({}), []);
+});
+
+test("exec gives output and code, and is refused unless the container runs", async () => {
+  const { id } = await running();
+  const shim = parts.shims.get(id);
+  assert.ok(shim);
+  shim.exec = () => Promise.resolve(fakeExec("hi", 4));
+  const { stdout, exitCode } = await engine.execSync(id, ["x"], 0, never);
+  assert.deepEqual([Buffer.from(stdout).toString(), exitCode], ["hi", 4]);
+  shim.exits({});
+  await exited(id);
+  await assert.rejects(engine.execSync(id, ["x"], 0, never), { kind: "failed-precondition" });
+});
+
+test("an engine made anew on the same state finds pods and containers, and their exits", async () => {
+  const { pod, id } = await running();
+  await engine.close();
+  engine = await createEngine(parts.options());
+  assert.equal(engine.podSandbox(pod).state, "ready");
+  assert.equal(engine.container(id).state, "running");
+  parts.shims.get(id)?.exits({ exitCode: 42, exitedAtNs: 99n });
+  await exited(id);
+  assert.deepEqual([engine.container(id).exitCode, engine.container(id).finishedAtNs], [42, 99n]);
+  await engine.removePodSandbox(pod, never);
+});
+
+test("after a reboot pods are not ready and containers have exited, and what no record names is deleted", async () => {
+  const { pod, id } = await running();
+  await engine.close();
+  parts.shims.clear();
+  parts.pinned.clear();
+  parts.snapshots.add("f".repeat(64));
+  engine = await createEngine(parts.options());
+  assert.equal(engine.podSandbox(pod).state, "notready");
+  const { state, exitCode, reason } = engine.container(id);
+  assert.deepEqual([state, exitCode, reason], ["exited", 255, "Unknown"]);
+  assert.deepEqual([...parts.snapshots], [id]);
+});
+
+test("lists are filtered by prefix, state, pod and labels", async () => {
+  const { pod, id } = await running(containerConfig({ labels: { tier: "front" } }));
+  const count = (filter: Parameters<Engine["listContainers"]>[0]): number =>
+    engine.listContainers(filter).length;
+  assert.equal(
+    count({ id: id.slice(0, 8), state: "running", podSandboxId: pod.slice(0, 8), labels: { tier: "front" } }),
+    1,
+  );
+  assert.equal(count({ labels: { tier: "back" } }), 0);
+  assert.equal(count({ state: "exited" }), 0);
+  assert.equal(count({ podSandboxId: "0".repeat(64) }), 0);
+  assert.equal(engine.listPodSandboxes({ state: "notready" }).length, 0);
+});

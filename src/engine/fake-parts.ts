@@ -1,0 +1,241 @@
+/**
+ * Stand-ins for what the engine is given, for tests without root: each keeps a list of what was asked of it and can
+ * be told to fail. A fake shim's container exits when the test says so, or when it is killed.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { type Digest, parseDigest } from "../base/digest.ts";
+import { GantryError } from "../base/errors.ts";
+import { silentLogger } from "../base/logger.ts";
+import type { ImageRecord, ImageService } from "../image/image.ts";
+import type { PodNetwork } from "../network/pod-network.ts";
+import type { Cgroup, CgroupManager } from "../oci/cgroup.ts";
+import type { ExitRecord, Shim, ShimExec, ShimManager } from "../shim/shim.ts";
+import type { Snapshotter } from "../snapshotter/snapshotter.ts";
+import { openRecordStore } from "../store/record-store.ts";
+import type { EngineOptions } from "./engine-context.ts";
+import type { PodHost } from "./pod-host.ts";
+
+const CHAIN = parseDigest(`sha256:${"c".repeat(64)}`);
+
+export class FakeShim implements Shim {
+  readonly id: string;
+  readonly shimPid = 100;
+  readonly initPid = 101;
+  readonly #exit = Promise.withResolvers<ExitRecord>();
+  readonly #asked: string[];
+  exec: Shim["exec"] = () => Promise.reject(new GantryError("unavailable", "no exec in this fake"));
+
+  constructor(id: string, asked: string[]) {
+    this.id = id;
+    this.#asked = asked;
+  }
+
+  exits(record: Partial<ExitRecord>): void {
+    this.#exit.resolve({
+      exitCode: 0,
+      signal: 0,
+      exitedAtNs: 5n,
+      oomKilled: false,
+      shimLost: false,
+      ...record,
+    });
+  }
+
+  kill(signal: number): Promise<void> {
+    this.#asked.push(`kill ${signal}`);
+    if (signal === 9) this.exits({ exitCode: 137, signal: 9 });
+    return Promise.resolve();
+  }
+
+  wait = (): Promise<ExitRecord> => this.#exit.promise;
+  start = (): Promise<void> => Promise.resolve();
+  attach = (): Promise<never> => Promise.reject(new Error("no attach in this fake"));
+  resize = (): Promise<void> => Promise.resolve();
+  reopenLog = (): Promise<void> => Promise.resolve();
+  disconnect = (): void => undefined;
+
+  delete(): Promise<void> {
+    this.#asked.push("delete shim");
+    return Promise.resolve();
+  }
+}
+
+/** An exec that prints and exits. */
+export function fakeExec(stdout: string, exitCode: number): ShimExec {
+  const out = new PassThrough();
+  const err = new PassThrough();
+  out.end(stdout);
+  err.end();
+  return {
+    pid: 102,
+    stdin: undefined,
+    stdout: out,
+    stderr: err,
+    wait: () => Promise.resolve({ exitCode, signal: 0 }),
+    kill: () => Promise.resolve(),
+    resize: () => Promise.resolve(),
+    close: () => undefined,
+  };
+}
+
+export class FakeParts {
+  readonly directory = mkdtempSync(join(tmpdir(), "gantry-engine-"));
+  /** What was asked, in order: "pin net,ipc,uts", "network setup", "prepare", "shim start". */
+  readonly asked: string[] = [];
+  readonly shims = new Map<string, FakeShim>();
+  readonly pinned = new Set<string>();
+  readonly snapshots = new Set<string>();
+  /** A step of `asked` that fails the next time. */
+  failAt = "";
+  /** A step of `asked` that waits for this promise. */
+  pause: { step: string; until: Promise<void> } | undefined;
+
+  async #ask(step: string): Promise<void> {
+    this.asked.push(step);
+    if (this.pause?.step === step) await this.pause.until;
+    if (this.failAt === step) {
+      this.failAt = "";
+      throw new GantryError("unavailable", `${step} was told to fail`);
+    }
+  }
+
+  remove(): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  options(): EngineOptions {
+    return {
+      stateDirectory: this.directory,
+      store: openRecordStore(join(this.directory, "containers.db"), "crash"),
+      images: this.#images(),
+      snapshotter: this.#snapshotter(),
+      network: this.#network(),
+      shims: this.#shimManager(),
+      cgroups: this.#cgroups(),
+      host: this.#host(),
+      log: silentLogger,
+      handlers: [{ name: "", recursiveReadOnlyMounts: true, userNamespaces: false }],
+      defaultCgroupParent: "/test",
+      shimCgroupProcs: [],
+      seccompDefaultProfile: "",
+      shmSizeBytes: 65536,
+    };
+  }
+
+  #host(): PodHost {
+    return {
+      pinNamespaces: async (directory, namespaces) => {
+        const kinds = (["net", "ipc", "uts"] as const).filter((kind) => namespaces[kind]);
+        await this.#ask(`pin ${kinds.join()}`);
+        for (const kind of kinds) this.pinned.add(join(directory, kind));
+      },
+      unpinNamespaces: async (directory) => {
+        await this.#ask("unpin");
+        for (const path of this.pinned) if (path.startsWith(directory)) this.pinned.delete(path);
+      },
+      mountShm: () => this.#ask("mount shm"),
+      unmount: () => this.#ask("unmount"),
+      isPinned: (path) => this.pinned.has(path),
+    };
+  }
+
+  #network(): PodNetwork {
+    return {
+      name: "fake",
+      status: () => ({ ready: true, reason: "", message: "" }),
+      setup: async () => {
+        await this.#ask("network setup");
+        return { ips: ["10.0.0.2"], interfaceName: "eth0", state: { lease: 2 } };
+      },
+      teardown: () => this.#ask("network teardown"),
+      collect: () => Promise.resolve(),
+      close: () => Promise.resolve(),
+    };
+  }
+
+  #shimManager(): ShimManager {
+    return {
+      start: async (options) => {
+        await this.#ask("shim start");
+        const shim = new FakeShim(options.id, this.asked);
+        this.shims.set(options.id, shim);
+        return shim;
+      },
+      connect: (id) => Promise.resolve(this.shims.get(id)),
+      list: () => Promise.resolve([...this.shims.keys()]),
+      discard: async (id) => {
+        await this.#ask("discard shim");
+        this.shims.get(id)?.exits({ exitCode: 137 });
+        this.shims.delete(id);
+      },
+    };
+  }
+
+  #snapshotter(): Snapshotter {
+    const fake: Partial<Snapshotter> = {
+      name: "fake",
+      directory: "/fake",
+      prepare: async (key) => {
+        await this.#ask("prepare");
+        this.snapshots.add(key);
+        return { type: "bind", source: "/fake", readonly: false };
+      },
+      mount: () => ({ type: "bind", source: "/fake", readonly: false }),
+      remove: async (key) => {
+        await this.#ask("remove snapshot");
+        this.snapshots.delete(key);
+      },
+      list: () => [...this.snapshots].map((name) => ({ name, kind: "active", createdAtMs: 0 })),
+      usage: () => Promise.resolve({ bytes: 4096, inodes: 1 }),
+      readFile: () => Promise.resolve(Buffer.from("app:x:1000:1000::/home/app:/bin/sh\n")),
+    };
+    return fake as Snapshotter;
+  }
+
+  #images(): ImageService {
+    const id: Digest = parseDigest(`sha256:${"a".repeat(64)}`);
+    const record = {
+      id,
+      repoTags: ["example.com/app:1"],
+      repoDigests: [],
+      chainId: CHAIN,
+      config: {
+        user: "app",
+        env: ["A=1"],
+        entrypoint: ["/app"],
+        cmd: ["serve"],
+        workingDir: "",
+        stopSignal: "SIGINT",
+        volumes: [],
+        labels: {},
+      },
+    } as unknown as ImageRecord;
+    const fake: Partial<ImageService> = {
+      get: (name) => (name === "example.com/app:1" || name === id ? record : undefined),
+    };
+    return fake as ImageService;
+  }
+
+  #cgroups(): CgroupManager {
+    const cgroup: Partial<Cgroup> = {
+      entries: () => ({ tasksFiles: [] }),
+      memoryDirectory: () => undefined,
+      kill: () => Promise.resolve(),
+      remove: async () => this.#ask("remove cgroup"),
+    };
+    const fake: Partial<CgroupManager> = {
+      version: "v1",
+      driver: "cgroupfs",
+      containerPath: (parent, id) => `${parent}/${id}`,
+      load: () => cgroup as Cgroup,
+      create: async () => {
+        await this.#ask("create cgroup");
+        return cgroup as Cgroup;
+      },
+    };
+    return fake as CgroupManager;
+  }
+}
