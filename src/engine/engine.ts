@@ -10,6 +10,9 @@ import type { Container, ContainerConfig, ContainerFilter } from "./container.ts
 import type { PodSandbox, PodSandboxConfig, PodSandboxFilter } from "./pod-sandbox.ts";
 import type { ContainerStatsFilter, ContainerUsage } from "./resources.ts";
 
+// Front ends know the engine only, and so take these from here.
+export type { ImageRecord, ImageService, RegistryAuth } from "../image/image.ts";
+
 export interface ExecSyncResult {
   /** At most 16 MiB; what came after is discarded. */
   stdout: Uint8Array;
