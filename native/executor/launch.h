@@ -1,12 +1,14 @@
 /*
  * Launching: from a compiled plan to a process that is about to execute its command.
  *
- * launch_process() clones the process with the plan's namespaces and cgroups, lets it interpret the plan's child
- * operations up to the start gate, and returns once it stands there (or has failed, with the failing operation
- * reported and nothing left). launch_open_gate() lets it execute. The caller reaps the pid: the process is always
- * a direct child of the caller, for containers and execs alike (CLONE_PARENT where an intermediate was needed).
+ * launch_process() clones the process with the plan's namespaces and cgroups, lets it interpret the plan's
+ * child operations up to the start gate, and returns once it stands there (or has failed, with the failing
+ * operation reported and nothing left). launch_open_gate() lets it execute. The caller reaps the pid: the
+ * process is always a direct child of the caller, for containers and execs alike (CLONE_PARENT where an
+ * intermediate was needed).
  *
- * Used by the shim (containers and execs) and by `gantry-shim launch`, the native half of the gantry-oci command.
+ * Used by the shim (containers and execs) and by `gantry-shim launch`, the native half of the gantry-oci
+ * command.
  */
 #ifndef GANTRY_LAUNCH_H
 #define GANTRY_LAUNCH_H
@@ -47,8 +49,16 @@ int launch_process(const uint8_t *plan, size_t length, const struct launch_stdio
                    struct launch_process *out, struct plan_error *failure);
 
 /*
- * Opens the gate and waits until the command has been executed (or a last operation has failed: -1, *failure).
- * Consumes process->gate.
+ * The same; with for_caller the process becomes a child of the caller's parent (CLONE_PARENT), and the caller
+ * cannot wait for it.
+ */
+int launch_run(const uint8_t *plan, size_t length, const struct launch_stdio *stdio, int join_pidfd,
+               bool for_caller, struct launch_process *out, struct plan_error *failure);
+
+/*
+ * Opens the gate and waits until the command has been executed (or a last operation has failed: -1,
+ * *failure). Consumes process->gate. A process that has failed exits by itself; reaping it is left to the
+ * caller, as with any other end.
  */
 int launch_open_gate(struct launch_process *process, struct plan_error *failure);
 

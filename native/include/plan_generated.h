@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "wire.h"
 
-#define PLAN_FINGERPRINT 0x46257494u
+#define PLAN_FINGERPRINT 0x8d8454a0u
 
 #define PLAN_HEADER_MAGIC 0x4e4c5047u
 #define PLAN_HEADER_BYTES 0x10u
@@ -20,7 +20,6 @@
 #define PLAN_LAUNCH_JOIN_PIDFD 0x8u
 #define PLAN_LAUNCH_OLD_KERNEL 0x10u
 #define PLAN_MOUNT_PLAIN_TARGET 0x1u
-#define PLAN_MOUNT_COPY_UP 0x2u
 #define PLAN_BIND_RECURSIVE 0x1u
 #define PLAN_PIVOT_CHROOT 0x1u
 #define PLAN_PIVOT_DETACH_SHARED 0x2u
@@ -33,6 +32,7 @@
 enum plan_code {
     PLAN_OP_LAUNCH = 1,
     PLAN_OP_RENDEZVOUS = 2,
+    PLAN_OP_FORK = 4,
     PLAN_OP_GATE = 3,
     PLAN_OP_JOIN_PIDFD = 10,
     PLAN_OP_JOIN_NAMESPACE = 11,
@@ -91,24 +91,26 @@ struct plan_launch {
     struct wire_header header;
     uint64_t clone_flags; /* CLONE_NEW* to create */
     uint32_t flags; /* LAUNCH_* */
-    uint32_t join_flags; /* CLONE_NEW* of the namespaces to join through the pidfd */
     struct wire_span cgroup_directory; /* v2 directory for CLONE_INTO_CGROUP; empty for none */
-    struct wire_span pid_namespace; /* file of the PID namespace to be born in; empty for none */
-    struct wire_span user_namespace; /* file of the user namespace to be born in; empty for none */
 } __attribute__((aligned(8)));
 _Static_assert(offsetof(struct plan_launch, clone_flags) == 8, "launch");
 _Static_assert(offsetof(struct plan_launch, flags) == 16, "launch");
-_Static_assert(offsetof(struct plan_launch, join_flags) == 20, "launch");
-_Static_assert(offsetof(struct plan_launch, cgroup_directory) == 24, "launch");
-_Static_assert(offsetof(struct plan_launch, pid_namespace) == 32, "launch");
-_Static_assert(offsetof(struct plan_launch, user_namespace) == 40, "launch");
-_Static_assert(sizeof(struct plan_launch) == 48, "launch");
+_Static_assert(offsetof(struct plan_launch, cgroup_directory) == 20, "launch");
+_Static_assert(sizeof(struct plan_launch) == 32, "launch");
 
 /* the process waits for RELEASE */
 struct plan_rendezvous {
     struct wire_header header;
 } __attribute__((aligned(8)));
 _Static_assert(sizeof(struct plan_rendezvous) == 8, "rendezvous");
+
+/* go on as a new child of the same parent, for a PID namespace that was joined */
+struct plan_fork {
+    struct wire_header header;
+    uint64_t clone_flags; /* CLONE_NEW* to create */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_fork, clone_flags) == 8, "fork");
+_Static_assert(sizeof(struct plan_fork) == 16, "fork");
 
 /* report readiness and wait for the start */
 struct plan_gate {
@@ -161,9 +163,9 @@ _Static_assert(sizeof(struct plan_become_root) == 8, "becomeRoot");
 /* move the process itself into v1 cgroups */
 struct plan_cgroup_join {
     struct wire_header header;
-    struct wire_list directories; /* cgroup directories on the host */
+    struct wire_list files; /* the tasks files, host paths */
 } __attribute__((aligned(8)));
-_Static_assert(offsetof(struct plan_cgroup_join, directories) == 8, "cgroupJoin");
+_Static_assert(offsetof(struct plan_cgroup_join, files) == 8, "cgroupJoin");
 _Static_assert(sizeof(struct plan_cgroup_join) == 24, "cgroupJoin");
 
 /* new session keyring */
@@ -500,13 +502,15 @@ _Static_assert(offsetof(struct plan_security_label, attribute) == 8, "securityLa
 _Static_assert(offsetof(struct plan_security_label, label) == 16, "securityLabel");
 _Static_assert(sizeof(struct plan_security_label) == 24, "securityLabel");
 
-/* chdir(2), in the root */
+/* chdir(2), in the root; nothing when it has been done */
 struct plan_working_directory {
     struct wire_header header;
     struct wire_span path;
+    uint32_t flags; /* TOLERATE_REFUSED: leave it to a second attempt */
 } __attribute__((aligned(8)));
 _Static_assert(offsetof(struct plan_working_directory, path) == 8, "workingDirectory");
-_Static_assert(sizeof(struct plan_working_directory) == 16, "workingDirectory");
+_Static_assert(offsetof(struct plan_working_directory, flags) == 16, "workingDirectory");
+_Static_assert(sizeof(struct plan_working_directory) == 24, "workingDirectory");
 
 /* close all that the command must not have */
 struct plan_close_descriptors {

@@ -1,8 +1,8 @@
 /*
  * Reading records of the binary formats that TypeScript and C share (src/base/wire-table.ts describes them).
  *
- * wire_next() is the one cursor: it gives a record only when all of it lies within the bytes. The structs of a
- * format are copied out with wire_fields(), so that alignment does not matter; spans are looked up with
+ * wire_next() is the one cursor: it gives a record only when all of it lies within the bytes. The structs of
+ * a format are copied out with wire_fields(), so that alignment does not matter; spans are looked up with
  * wire_string() and wire_bytes(), which check that they lie within the record and, for strings, end in a NUL.
  */
 #ifndef GANTRY_WIRE_H
@@ -62,10 +62,12 @@ static inline void wire_fields(const struct wire_record *record, void *out, size
     memcpy(out, record->start, have);
 }
 
-/* The bytes of a span; NULL when it does not lie in the record's variable part, followed by at least one byte. */
+/* The bytes of a span; NULL when it does not lie in the record's variable part, followed by at least one
+ * byte. */
 static inline const uint8_t *wire_bytes(const struct wire_record *record, struct wire_span span) {
     uint32_t end = record->header.length;
-    if (span.offset < record->header.fixed || span.offset >= end || span.length >= end - span.offset) return NULL;
+    if (span.offset < record->header.fixed || span.offset >= end || span.length >= end - span.offset)
+        return NULL;
     return record->start + span.offset;
 }
 
@@ -79,11 +81,13 @@ static inline const char *wire_string(const struct wire_record *record, struct w
 /* The first of the list's strings, which follow each other; NULL unless there are exactly `count`. */
 static inline const char *wire_strings(const struct wire_record *record, struct wire_list list) {
     uint32_t end = record->header.length;
-    if (list.offset < record->header.fixed || list.offset > end || list.length > end - list.offset) return NULL;
+    if (list.offset < record->header.fixed || list.offset > end || list.length > end - list.offset)
+        return NULL;
     const uint8_t *bytes = record->start + list.offset;
     if (list.length > 0 && bytes[list.length - 1] != 0) return NULL;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < list.length; i++) count += bytes[i] == 0;
+    for (uint32_t i = 0; i < list.length; i++)
+        count += bytes[i] == 0;
     return count == list.count ? (const char *)bytes : NULL;
 }
 

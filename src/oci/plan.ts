@@ -26,14 +26,12 @@ export const PLAN_TABLE = {
       gateFifo: 2,
       terminal: 4,
       joinPidfd: 8,
-      /** For tests: behave as if the kernel had no mount_setattr(2), openat2 aside all of 5.10's limits. */
+      /** For tests: behave as if the kernel had no mount_setattr(2), like 5.10. */
       oldKernel: 16,
     },
     mount: {
       /** The target itself must be a directory that is reached without symbolic links. */
       plainTarget: 1,
-      /** Copy what the target holds into the new (tmpfs) mount. */
-      copyUp: 2,
     },
     bind: { recursive: 1 },
     pivot: { chroot: 1, detachShared: 2 },
@@ -50,13 +48,15 @@ export const PLAN_TABLE = {
       fields: {
         cloneFlags: ["u64", "CLONE_NEW* to create"],
         flags: ["u32", "LAUNCH_*"],
-        joinFlags: ["u32", "CLONE_NEW* of the namespaces to join through the pidfd"],
         cgroupDirectory: ["string", "v2 directory for CLONE_INTO_CGROUP; empty for none"],
-        pidNamespace: ["string", "file of the PID namespace to be born in; empty for none"],
-        userNamespace: ["string", "file of the user namespace to be born in; empty for none"],
       },
     },
     rendezvous: { code: 2, doc: "the process waits for RELEASE", fields: {} },
+    fork: {
+      code: 4,
+      doc: "go on as a new child of the same parent, for a PID namespace that was joined",
+      fields: { cloneFlags: ["u64", "CLONE_NEW* to create"] },
+    },
     gate: { code: 3, doc: "report readiness and wait for the start", fields: {} },
 
     joinPidfd: {
@@ -79,7 +79,7 @@ export const PLAN_TABLE = {
     cgroupJoin: {
       code: 15,
       doc: "move the process itself into v1 cgroups",
-      fields: { directories: ["strings", "cgroup directories on the host"] },
+      fields: { files: ["strings", "the tasks files, host paths"] },
     },
     keyring: { code: 16, doc: "new session keyring", fields: { name: ["string", "its name"] } },
 
@@ -269,7 +269,11 @@ export const PLAN_TABLE = {
       doc: "label of the program to execute",
       fields: { attribute: ["string", "below /proc/thread-self/attr"], label: ["string", ""] },
     },
-    workingDirectory: { code: 57, doc: "chdir(2), in the root", fields: { path: ["string", ""] } },
+    workingDirectory: {
+      code: 57,
+      doc: "chdir(2), in the root; nothing when it has been done",
+      fields: { path: ["string", ""], flags: ["u32", "TOLERATE_REFUSED: leave it to a second attempt"] },
+    },
     closeDescriptors: {
       code: 58,
       doc: "close all that the command must not have",

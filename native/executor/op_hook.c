@@ -1,0 +1,117 @@
+/*
+ * Running a hook: a program of the host's, with its own arguments and environment and nothing else of ours,
+ * and the container's state as JSON on its standard input. The JSON came with the plan; only the pid is put
+ * in here.
+ */
+#define _GNU_SOURCE
+#include "calls.h"
+#include "operations.h"
+#include "procfs.h"
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+static bool write_text(int fd, const char *text) {
+    size_t length = strlen(text);
+    return write(fd, text, length) == (ssize_t)length;
+}
+
+/* The pid as the host sees it. In the process itself: what the host's procfs says. */
+static bool host_pid(struct plan_context *context, char text[24]) {
+    if (context->pid > 0) {
+        procfs_decimal(context->pid, text);
+        return true;
+    }
+    int proc = procfs_root(context);
+    ssize_t length = proc < 0 ? -1 : readlinkat(proc, "self", text, 23);
+    if (length < 0) return false;
+    text[length] = 0;
+    return true;
+}
+
+/* The state in an anonymous file, at its beginning: whatever its size, writing it never blocks. */
+static int state_file(struct plan_context *context, const char *prefix, const char *suffix) {
+    char pid[24];
+    int fd = memfd_create("state", MFD_CLOEXEC);
+    if (fd < 0) return -1;
+    if (host_pid(context, pid) && write_text(fd, prefix) && write_text(fd, pid) && write_text(fd, suffix) &&
+        lseek(fd, 0, SEEK_SET) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* In the hook's process. Its exec's errno goes to `report`, which a success closes. */
+static void hook_main(const char *path, char **args, char **env, int state, int report) {
+    int null = open("/dev/null", O_RDWR);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (dup2(state, 0) == 0 && (null < 0 || (dup2(null, 1) == 1 && dup2(null, 2) == 2)) && null > 2)
+        close(null);
+    execve(path, args, env);
+    int error = errno;
+    if (write(report, &error, sizeof(error)) < 0) _exit(126);
+    _exit(127);
+}
+
+/* Waits for the end, at most timeout_ms if that is not 0. False after a timeout, when it has been killed. */
+static bool hook_wait(pid_t pid, uint32_t timeout_ms, int *status) {
+    bool ended = true;
+    int pidfd = timeout_ms == 0 ? -1 : call_pidfd_open(pid);
+    if (pidfd >= 0) {
+        struct pollfd waiting = {.fd = pidfd, .events = POLLIN};
+        ended = poll(&waiting, 1, (int)timeout_ms) != 0;
+        close(pidfd);
+    }
+    if (!ended) kill(pid, SIGKILL);
+    while (waitpid(pid, status, 0) < 0 && errno == EINTR)
+        continue;
+    return ended;
+}
+
+static int hook_result(struct plan_context *context, const char *path, bool ended, int status) {
+    if (!ended) return plan_fail_with(context, ETIMEDOUT, "hook timeout", path);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
+    char text[32] = "hook exit ";
+    if (WIFSIGNALED(status)) {
+        strcpy(text, "hook signal ");
+        procfs_decimal(WTERMSIG(status), text + strlen(text));
+    } else {
+        procfs_decimal(WEXITSTATUS(status), text + strlen(text));
+    }
+    return plan_fail_with(context, ECHILD, text, path);
+}
+
+int op_hook(struct plan_context *context, const struct wire_record *record) {
+    PLAN_FIELDS(hook, op);
+    PLAN_STRING(path, op.path);
+    PLAN_STRINGS(first_arg, op.args);
+    PLAN_STRINGS(first_env, op.env);
+    PLAN_STRING(prefix, op.state_prefix);
+    PLAN_STRING(suffix, op.state_suffix);
+    PLAN_FD state = state_file(context, prefix, suffix);
+    if (state < 0) return plan_fail(context, "memfd_create", path);
+    int report[2];
+    if (pipe2(report, O_CLOEXEC) < 0) return plan_fail(context, "pipe2", path);
+    char **args = plan_string_array(first_arg, op.args.count);
+    char **env = plan_string_array(first_env, op.env.count);
+    pid_t pid = args == NULL || env == NULL ? -1 : fork();
+    if (pid == 0) hook_main(path, args, env, state, report[1]);
+    int error = errno;
+    free(args);
+    free(env);
+    close(report[1]);
+    int exec_error = 0;
+    ssize_t got = pid < 0 ? 0 : read(report[0], &exec_error, sizeof(exec_error));
+    close(report[0]);
+    if (pid < 0) return plan_fail_with(context, error, "fork", path);
+    int status = 0;
+    bool ended = hook_wait(pid, op.timeout_ms, &status);
+    if (got == (ssize_t)sizeof(exec_error)) return plan_fail_with(context, exec_error, "hook execve", path);
+    return hook_result(context, path, ended, status);
+}

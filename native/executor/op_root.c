@@ -1,0 +1,113 @@
+/* Operations that mount the root filesystem and make it the root directory. */
+#define _GNU_SOURCE
+#include "mounting.h"
+#include "operations.h"
+#include <errno.h>
+#include <string.h>
+
+int op_propagation(struct plan_context *context, const struct wire_record *record) {
+    PLAN_FIELDS(propagation, op);
+    PLAN_STRING(target, op.target);
+    if (mount(NULL, target, NULL, (unsigned long)op.flags, NULL) < 0)
+        return plan_fail(context, "mount", target);
+    return 0;
+}
+
+/*
+ * Attaches the root filesystem. Without a target it lies over the old root directory, where only descriptors
+ * reach it: no directory of the host is needed for it.
+ */
+static int attach_root(struct plan_context *context, int tree, const char *target) {
+    const char *place = target[0] == 0 ? "/" : target;
+    if (call_move_mount(tree, AT_FDCWD, place) < 0) return plan_fail(context, "move_mount", place);
+    context->root = tree;
+    return 0;
+}
+
+/* Options of an overlay by fsconfig(2). A detached mount, or -1 (plan_fail). */
+static int overlay_by_parts(struct plan_context *context, const struct wire_record *record,
+                            const struct plan_root_overlay *op) {
+    PLAN_STRINGS(lower, op->lower);
+    PLAN_STRING(upper, op->upper);
+    PLAN_STRING(work, op->work);
+    PLAN_STRINGS(options, op->options);
+    PLAN_FD fs = call_fsopen("overlay");
+    if (fs < 0) return plan_fail(context, "fsopen", "overlay");
+    for (uint32_t i = 0; i < op->lower.count; i++, lower = wire_string_after(lower)) {
+        if (call_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", lower) < 0)
+            return mounting_fail(context, fs, "fsconfig", lower);
+    }
+    if (upper[0] != 0 && call_fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", upper) < 0)
+        return mounting_fail(context, fs, "fsconfig", upper);
+    if (work[0] != 0 && call_fsconfig(fs, FSCONFIG_SET_STRING, "workdir", work) < 0)
+        return mounting_fail(context, fs, "fsconfig", work);
+    for (uint32_t i = 0; i < op->options.count; i++, options = wire_string_after(options)) {
+        if (mounting_parameter(fs, options) < 0) return mounting_fail(context, fs, "fsconfig", options);
+    }
+    if (call_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
+        return mounting_fail(context, fs, "fsconfig", "overlay");
+    int tree = call_fsmount(fs, 0);
+    return tree < 0 ? mounting_fail(context, fs, "fsmount", "overlay") : tree;
+}
+
+/* By mount(2), with short paths relative to a base, as all options must fit in one page. */
+static int overlay_classic(struct plan_context *context, const char *base, const char *data,
+                           const char *target) {
+    if (chdir(base) < 0) return plan_fail(context, "chdir", base);
+    const char *place = target[0] == 0 ? "/" : target;
+    if (mount("overlay", place, "overlay", 0, data) < 0) return plan_fail(context, "mount", data);
+    /* ".." of the root directory is the topmost mount on it; "/" alone would be what lies below. */
+    int root = open(target[0] == 0 ? "/.." : target, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0) return plan_fail(context, "open", place);
+    context->root = root;
+    return 0;
+}
+
+int op_root_overlay(struct plan_context *context, const struct wire_record *record) {
+    PLAN_FIELDS(root_overlay, op);
+    PLAN_STRING(target, op.target);
+    PLAN_STRING(base, op.classic_base);
+    PLAN_STRING(data, op.classic_data);
+    if (!(op.flags & PLAN_OVERLAY_CLASSIC)) {
+        int tree = overlay_by_parts(context, record, &op);
+        if (tree >= 0) return attach_root(context, tree, target);
+        /* Before "lowerdir+" (6.7) it is an unknown option. */
+        if (context->failure->error != EINVAL || base[0] == 0) return -1;
+    }
+    return overlay_classic(context, base, data, target);
+}
+
+int op_root_bind(struct plan_context *context, const struct wire_record *record) {
+    PLAN_FIELDS(root_bind, op);
+    PLAN_STRING(source, op.source);
+    PLAN_STRING(target, op.target);
+    int tree = call_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | AT_RECURSIVE);
+    if (tree < 0) return plan_fail(context, "open_tree", source);
+    struct mount_change change = {.propagation = MS_PRIVATE | MS_REC};
+    if (attach_root(context, tree, target) < 0) return -1;
+    return mounting_change(context, tree, &change, source);
+}
+
+int op_pivot(struct plan_context *context, const struct wire_record *record) {
+    PLAN_FIELDS(pivot, op);
+    if (fchdir(context->root) < 0) return plan_fail(context, "fchdir", NULL);
+    if (op.flags & PLAN_PIVOT_CHROOT) {
+        if (chroot(".") < 0) return plan_fail(context, "chroot", NULL);
+    } else {
+        if (syscall(SYS_pivot_root, ".", ".") < 0) return plan_fail(context, "pivot_root", NULL);
+        /* The old root lies on top of "." now. Its unmounting must not reach the host's mounts. */
+        if (op.flags & PLAN_PIVOT_DETACH_SHARED && mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0)
+            return plan_fail(context, "mount", "old root");
+        if (umount2(".", MNT_DETACH) < 0) return plan_fail(context, "umount2", "old root");
+    }
+    return chdir("/") < 0 ? plan_fail(context, "chdir", "/") : 0;
+}
+
+int op_root_attributes(struct plan_context *context, const struct wire_record *record) {
+    PLAN_FIELDS(root_attributes, op);
+    struct mount_change change = {.set = op.set};
+    if (op.set != 0 && mounting_change(context, context->root, &change, "/") < 0) return -1;
+    if (op.propagation != 0 && mount(NULL, "/", NULL, (unsigned long)op.propagation, NULL) < 0)
+        return plan_fail(context, "mount", "/");
+    return 0;
+}
