@@ -31,7 +31,7 @@ export class FakeRegistry {
   readonly #server: Server;
 
   constructor() {
-    this.#server = createServer((request, response) => void this.#serve(request, response));
+    this.#server = createServer((request, response) => this.handle(request, response));
   }
 
   /** @returns itself, listening on a free port of 127.0.0.1. */
@@ -72,6 +72,11 @@ export class FakeRegistry {
   /** Requests whose URL contains the text. */
   matching(text: string): RecordedRequest[] {
     return this.requests.filter(({ url }) => url.includes(text));
+  }
+
+  /** Answers a request that came in elsewhere, over TLS for one. */
+  handle(incoming: IncomingMessage, response: ServerResponse): void {
+    void this.#serve(incoming, response);
   }
 
   async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
