@@ -6,12 +6,11 @@
  */
 import { Client, credentials, type CallOptions, type MethodDefinition } from "@grpc/grpc-js";
 import type { MethodDefinition as LoadedMethod } from "@grpc/proto-loader";
-import type { ImageServiceDefinition } from "./generated/runtime/v1/ImageService.ts";
+import type { ImageServiceDefinition, ImageServiceHandlers } from "./generated/runtime/v1/ImageService.ts";
 import type {
   RuntimeServiceDefinition,
   RuntimeServiceHandlers,
 } from "./generated/runtime/v1/RuntimeService.ts";
-import type { ImageServiceHandlers } from "./generated/runtime/v1/ImageService.ts";
 import { imageServiceDefinition, runtimeServiceDefinition } from "./protocol.ts";
 
 export interface CriCallOptions {
@@ -21,13 +20,20 @@ export interface CriCallOptions {
   signal?: AbortSignal;
 }
 
+/** A handler that has no callback writes a stream. */
 type Reply<Handler, Output> = Handler extends (call: never) => void ? Output[] : Output;
 
 type Calls<Definition, Handlers> = {
-  [
-    Rpc in keyof Definition & keyof Handlers as string extends Rpc ? never : Rpc
-  ]: Definition[Rpc] extends LoadedMethod<infer Request, infer _Response, infer _Received, infer Output>
-    ? (request: Request, options?: CriCallOptions) => Promise<Reply<Handlers[Rpc], Output>>
+  [Rpc in keyof Definition as string extends Rpc ? never : Rpc]: Definition[Rpc] extends LoadedMethod<
+    infer Request,
+    infer _Response,
+    infer _Received,
+    infer Output
+  >
+    ? (
+        request: Request,
+        options?: CriCallOptions,
+      ) => Promise<Reply<Rpc extends keyof Handlers ? Handlers[Rpc] : never, Output>>
     : never;
 };
 

@@ -1,6 +1,6 @@
 /** Containers, both ways. */
 import type { Container, ContainerConfig, ContainerFilter, ContainerState } from "../engine/container.ts";
-import type { ImageRecord } from "../image/image.ts";
+import type { ImageRecord } from "../engine/engine.ts";
 import { imageSpec, imageSpecMessage } from "./convert-image.ts";
 import { containerDevice, containerMount, mountMessage } from "./convert-mount.ts";
 import { linuxResources, linuxResourcesMessage } from "./convert-resources.ts";

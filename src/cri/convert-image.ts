@@ -1,6 +1,6 @@
 /** Images and credentials, both ways. */
 import type { ImageSpec } from "../engine/container.ts";
-import type { ImageRecord, RegistryAuth } from "../image/image.ts";
+import type { ImageRecord, RegistryAuth } from "../engine/engine.ts";
 import type { AuthConfig__Output } from "./generated/runtime/v1/AuthConfig.ts";
 import type { Image } from "./generated/runtime/v1/Image.ts";
 import type { ImageSpec as ImageSpecMessage, ImageSpec__Output } from "./generated/runtime/v1/ImageSpec.ts";

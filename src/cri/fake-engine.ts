@@ -2,10 +2,9 @@
 import { parseDigest } from "../base/digest.ts";
 import { GantryError } from "../base/errors.ts";
 import type { Container } from "../engine/container.ts";
-import type { Engine } from "../engine/engine.ts";
 import type { PodSandbox } from "../engine/pod-sandbox.ts";
 import type { ContainerUsage } from "../engine/resources.ts";
-import type { ImageRecord, ImageService } from "../image/image.ts";
+import type { Engine, ImageRecord, ImageService } from "../engine/engine.ts";
 
 export const sampleImage: ImageRecord = {
   id: parseDigest(`sha256:${"1".repeat(64)}`),

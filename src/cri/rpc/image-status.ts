@@ -1,5 +1,5 @@
 /** ImageStatus: one image; an unknown one gives a reply without an image, not an error. */
-import type { ImageRecord, ImageService } from "../../image/image.ts";
+import type { ImageRecord, ImageService } from "../../engine/engine.ts";
 import { imageMessage, imageSpec } from "../convert-image.ts";
 import type { ImageStatusRequest__Output } from "../generated/runtime/v1/ImageStatusRequest.ts";
 import type { ImageStatusResponse } from "../generated/runtime/v1/ImageStatusResponse.ts";

@@ -1,5 +1,5 @@
 /** ListImages: all, or the one that the filter names. */
-import type { ImageRecord, ImageService } from "../../image/image.ts";
+import type { ImageRecord, ImageService } from "../../engine/engine.ts";
 import { imageMessage } from "../convert-image.ts";
 import type { ImageFilter__Output } from "../generated/runtime/v1/ImageFilter.ts";
 import type { ListImagesRequest__Output } from "../generated/runtime/v1/ListImagesRequest.ts";
