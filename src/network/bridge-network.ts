@@ -39,6 +39,9 @@ export interface BridgeNetworkOptions {
   log: Logger;
 }
 
+/** How often the firewall is looked after. */
+const REPAIR_MS = 30_000;
+
 /** @throws GantryError invalid-argument for options that are not valid. Touches nothing before the first use. */
 export function createBridgeNetwork(options: BridgeNetworkOptions): PodNetwork {
   return new BridgeNetwork(options);
@@ -54,6 +57,7 @@ class BridgeNetwork implements PodNetwork {
   readonly #log: Logger;
   #bridge: Promise<BridgeDevice> | undefined;
   #failure: string | undefined;
+  #watch: NodeJS.Timeout | undefined;
   readonly #background = new Set<Promise<void>>();
 
   constructor(options: BridgeNetworkOptions) {
@@ -109,6 +113,8 @@ class BridgeNetwork implements PodNetwork {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#watch);
+    this.#watch = undefined;
     await Promise.allSettled([this.#bridge, ...this.#background]);
     if (this.#leases.ids().length > 0) return;
     this.#bridge = undefined;
@@ -159,6 +165,15 @@ class BridgeNetwork implements PodNetwork {
     this.#leases.release(podSandboxId);
   }
 
+  /** `nft flush ruleset` and firewall reloads take the table away; it comes back by itself. */
+  async #repair(): Promise<void> {
+    try {
+      if (await this.#firewall.repair()) this.#log.warn({}, "made the deleted nftables table anew");
+    } catch (error) {
+      this.#log.warn({ error: errorMessage(error) }, "checking the nftables table failed");
+    }
+  }
+
   /** What still goes on after a teardown; close() waits for it. */
   #follow(rest: Promise<void>): void {
     this.#background.add(rest);
@@ -184,6 +199,7 @@ class BridgeNetwork implements PodNetwork {
       const device = await ensureBridge({ bridge, instance, mtu, subnets: this.#subnets, log: this.#log });
       await this.#firewall.rebuild();
       this.#failure = undefined;
+      this.#watch ??= setInterval(() => void this.#repair(), REPAIR_MS).unref();
       return device;
     } catch (error) {
       this.#failure = errorMessage(error);
