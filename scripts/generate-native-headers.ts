@@ -4,6 +4,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { filesFormatHeader } from "../src/native/files-format.ts";
 import { PLAN_TABLE } from "../src/oci/plan.ts";
 import { shimProtocolHeader } from "../src/shim/protocol-header.ts";
 import { renderNativeHeader } from "./native-header.ts";
@@ -11,6 +12,7 @@ import { renderNativeHeader } from "./native-header.ts";
 const HEADERS = [
   { file: "native/include/plan_generated.h", text: () => renderNativeHeader(PLAN_TABLE, "src/oci/plan.ts") },
   { file: "native/include/shim_protocol_generated.h", text: shimProtocolHeader },
+  { file: "native/include/files_format_generated.h", text: filesFormatHeader },
 ];
 
 const project = join(import.meta.dirname, "..");

@@ -7,7 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "files.h"
-#include "files_format.h"
+#include "files_format_generated.h"
 
 #include <errno.h>
 #include <fcntl.h>

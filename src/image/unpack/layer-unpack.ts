@@ -13,7 +13,7 @@ import type { Usage } from "../../snapshotter/snapshotter.ts";
 import { directoryUsage } from "../../native/files.ts";
 import { LayerWriter } from "./layer-writer.ts";
 import { TarReader } from "./tar-reader.ts";
-import type { Compression } from "./unpacker.ts";
+import type { Compression } from "./unpack-contract.ts";
 
 /** What the worker needs of an UnpackRequest; all of it can be sent. */
 export interface LayerUnpackRequest {

@@ -1,12 +1,12 @@
 /**
  * The pool of unpack workers. A thread starts when the others have work and ends when it has had none for a while, so an
- * idle daemon pays nothing. See unpacker.ts for the contract and unpack-messages.ts for what is said.
+ * idle daemon pays nothing. See unpack-contract.ts for the contract and unpack-messages.ts for what is said.
  */
 import { Worker } from "node:worker_threads";
 import { GantryError, errorMessage } from "../../base/errors.ts";
 import { BLOB_BLOCK_BYTES, BlockFeeder } from "./block-feeder.ts";
 import type { FromWorker, ToWorker } from "./unpack-messages.ts";
-import type { UnpackRequest, UnpackResult, Unpacker, UnpackerOptions } from "./unpacker.ts";
+import type { UnpackRequest, UnpackResult, Unpacker, UnpackerOptions } from "./unpack-contract.ts";
 
 interface Job {
   feeder: BlockFeeder;
