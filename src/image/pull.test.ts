@@ -254,6 +254,25 @@ test("equal pulls at once share everything; equal layers of different images, to
   assert.equal(service.snapshotter.layers().length, 3);
 });
 
+test("a pull does not profit from the credentials of another at the same time", async (t) => {
+  const service = await setUp(t);
+  const { registry, host } = service;
+  addImage(registry, "app", "1", ["x"]);
+  registry.intercept = (request, response) => {
+    if (request.headers.authorization !== undefined) return false;
+    response.writeHead(401, { "www-authenticate": "Basic realm=r" }).end();
+    return true;
+  };
+  const gate = Promise.withResolvers<void>();
+  service.unpacker.gate = gate.promise;
+  const reference = `${host}/app:1`;
+  const allowed = service.images.pull({ reference, auth: { username: "u", password: "p" } }, signal);
+  while (service.snapshotter.begun.size === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await assert.rejects(pull(service, reference), { kind: "unauthenticated" });
+  gate.resolve();
+  await allowed;
+});
+
 test("a pull that waits for another's broken download tries with its own registry", async (t) => {
   const service = await setUp(t);
   const broken = await new FakeRegistry().start();

@@ -377,10 +377,10 @@ for (const ranges of [true, false]) {
         "content-range": `bytes ${from}-${blob.length - 1}/${blob.length}`,
       };
       response.writeHead(from > 0 ? 206 : 200, headers);
-      if (cuts >= 2) response.end(blob.subarray(from));
+      if (cuts >= 4) response.end(blob.subarray(from));
       else {
         cuts += 1;
-        response.write(blob.subarray(from, from + 300_000 * cuts), () =>
+        response.write(blob.subarray(from, from + 200_000 * cuts), () =>
           setTimeout(() => response.destroy(), 50),
         );
       }
@@ -389,7 +389,7 @@ for (const ranges of [true, false]) {
     const record = await pull(service, `${registry.host}/app:1`);
     assert.equal(record.diffIds[0], sha256(layer));
     const requested = registry.matching(image.blobDigests[0] as string).map(({ headers }) => headers.range);
-    assert.equal(requested.length, 3);
+    assert.equal(requested.length, 5, "more than the attempts, as each made progress");
     assert.equal(requested[0], undefined);
     assert.ok(
       requested.slice(1).every((range) => /^bytes=[1-9][0-9]*-$/.test(range ?? "")),
@@ -480,6 +480,11 @@ test("mirrors are asked in turn with ns, then the server; the mirror gets no cre
     refuse(response, 401, "UNAUTHORIZED", { "www-authenticate": "Basic realm=r" });
     return true;
   };
+  mirror.intercept = (request, response) => {
+    if (!request.url.includes(image.blobDigests[1] as string)) return false;
+    refuse(response, 401, "UNAUTHORIZED", { "www-authenticate": "Basic realm=r" });
+    return true;
+  };
   const record = await pull(service, "registry.example/team/app:1", AUTH);
   assert.deepEqual(record.repoTags, ["registry.example/team/app:1"]);
   assert.equal(mirror.matching("/manifests/").length, 0, "a host without resolve is not asked for a tag");
@@ -508,7 +513,6 @@ test("a mirror that serves wrong bytes is passed over", async (t) => {
   addImage(mirror, "app", "1", ["one"]);
   const original = mirror.blobs.get(image.blobDigests[0] as string) as Buffer;
   mirror.blobs.set(image.blobDigests[0] as string, Buffer.alloc(original.length, 1));
-  mirror.blobs.set(image.id, Buffer.alloc((mirror.blobs.get(image.id) as Buffer).length, 1));
   const record = await pull(service, "registry.example/app:1");
   assert.equal(record.id, image.id);
 });

@@ -7,7 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import { isDigest, parseDigest, type Digest } from "../../base/digest.ts";
-import { errorMessage } from "../../base/errors.ts";
+import { errorKind, errorMessage } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Descriptor } from "../manifest.ts";
 import { MANIFEST_TYPES } from "../media-type.ts";
@@ -113,7 +113,10 @@ export class Repository {
         descriptor,
         candidates,
         retries: this.#retries,
-        onHostFailed: (session, error) => this.#demote(session, error),
+        onHostFailed: (session, error) => {
+          // A mirror that lacks one layer may well have the next.
+          if (errorKind(error) !== "not-found") this.#demote(session, error);
+        },
       },
       signal,
     );
