@@ -1,0 +1,323 @@
+/**
+ * Compiles a seccomp profile to a classic BPF program for seccomp(2).
+ *
+ * For each architecture the numbers are cut into intervals of one verdict, and found by binary search: a call
+ * costs some eight comparisons, and the argument tests of its own if it has any. (Kernels from 5.11 on remember
+ * what is allowed whatever its arguments, and run no program for it.)
+ *
+ * Which rule decides about a call: one without conditions if there is one, else the first in the profile's order
+ * whose conditions hold, else the default. A call newer than every call that the profile names gets ENOSYS where
+ * the default refuses, so that programs fall back to an older one.
+ */
+import { createHash } from "node:crypto";
+import { GantryError } from "../base/errors.ts";
+import type { Seccomp } from "./runtime-spec.ts";
+import {
+  AUDIT_ARCH,
+  is32Bit,
+  MULTIPLEXERS,
+  NATIVE_ARCHITECTURE,
+  OCI_ARCHITECTURES,
+  SUB_ARCHITECTURES,
+  syscallTable,
+  X32_SYSCALL_BIT,
+  type SeccompArchitecture,
+} from "./seccomp-architecture.ts";
+import {
+  Assembler,
+  JUMP_EQUAL,
+  JUMP_GREATER,
+  JUMP_GREATER_EQUAL,
+  OFFSET_ARCHITECTURE,
+  OFFSET_NUMBER,
+  offsetArgumentHigh,
+  offsetArgumentLow,
+  type Label,
+} from "./seccomp-assembler.ts";
+import {
+  compileRule,
+  ENOSYS,
+  RET_ERRNO,
+  RET_KILL_PROCESS,
+  seccompFlags,
+  seccompVerdict,
+  type CompiledRule,
+  type Condition,
+} from "./seccomp-rules.ts";
+
+export interface CompiledSeccomp {
+  /** An array of struct sock_filter. */
+  program: Uint8Array;
+  /** SECCOMP_FILTER_FLAG_*. */
+  flags: number;
+  /** The profile has SCMP_ACT_NOTIFY: somebody must listen. */
+  notifies: boolean;
+  /** Names that none of the profile's architectures has; they are ignored. */
+  unknownNames: string[];
+}
+
+export interface CompileOptions {
+  /** Of the machine; NATIVE_ARCHITECTURE unless given. */
+  native?: SeccompArchitecture;
+  /** ENOSYS for calls newer than the profile; true unless given. */
+  newerAreMissing?: boolean;
+}
+
+/** BPF_MAXINSNS. */
+const MAX_INSTRUCTIONS = 4096;
+const CACHE_LIMIT = 64;
+const byObject = new WeakMap<Seccomp, CompiledSeccomp>();
+const byContent = new Map<string, CompiledSeccomp>();
+
+/**
+ * The program of a profile, compiled once for each content. The profile must not be changed afterwards.
+ * @throws GantryError invalid-argument for unknown actions, operators, flags and a program that is too long.
+ */
+export function compileSeccomp(seccomp: Seccomp, options: CompileOptions = {}): CompiledSeccomp {
+  if (options.native !== undefined || options.newerAreMissing !== undefined) return compile(seccomp, options);
+  let compiled = byObject.get(seccomp);
+  if (compiled) return compiled;
+  const text = JSON.stringify(seccomp, (_, value: unknown) =>
+    typeof value === "bigint" ? `${value}n` : value,
+  );
+  const key = createHash("sha256").update(text).digest("base64");
+  compiled = byContent.get(key);
+  if (!compiled) {
+    compiled = compile(seccomp, options);
+    if (byContent.size >= CACHE_LIMIT) byContent.clear();
+    byContent.set(key, compiled);
+  }
+  byObject.set(seccomp, compiled);
+  return compiled;
+}
+
+function compile(seccomp: Seccomp, options: CompileOptions): CompiledSeccomp {
+  const native = options.native ?? NATIVE_ARCHITECTURE;
+  const architectures = usedArchitectures(seccomp, native);
+  const defaultVerdict = seccompVerdict(seccomp.defaultAction, seccomp.defaultErrnoRet);
+  const rules = (seccomp.syscalls ?? []).flatMap((rule) => {
+    const compiled = compileRule(rule);
+    return rule.names.map((name) => ({ name, rules: compiled }));
+  });
+  const known = new Set<string>();
+  const assembler = new Assembler();
+  const refused = assembler.verdict(RET_KILL_PROCESS);
+  const search = (architecture: SeccompArchitecture): Label => {
+    const numbers = rulesByNumber(architecture, rules, known);
+    const newest = (options.newerAreMissing ?? true) && refusesByDefault(defaultVerdict);
+    return numberSearch(assembler, architecture, numbers, defaultVerdict, newest);
+  };
+
+  // From the end: the sub-architectures, x32 within x86_64, and last the native one's number, which is tested first.
+  let otherwise = refused;
+  for (const architecture of architectures.filter((name) => name !== native && name !== "x32")) {
+    const start = assembler.load(OFFSET_NUMBER, search(architecture));
+    otherwise = assembler.jump(JUMP_EQUAL, AUDIT_ARCH[architecture], start, otherwise);
+  }
+  let first: Label | undefined;
+  if (architectures.includes(native)) {
+    if (native === "x86_64") {
+      const x32 = architectures.includes("x32") ? search("x32") : refused;
+      // -1 is the number of a call that a tracer has cancelled, and no x32 call.
+      const beyond = assembler.jump(JUMP_EQUAL, 0xffffffff, assembler.verdict(defaultVerdict), x32);
+      const own = search(native);
+      first = assembler.jump(JUMP_GREATER_EQUAL, X32_SYSCALL_BIT, beyond, own);
+    } else {
+      first = search(native);
+    }
+    const start = assembler.load(OFFSET_NUMBER, first);
+    otherwise = assembler.jump(JUMP_EQUAL, AUDIT_ARCH[native], start, otherwise);
+  }
+  assembler.load(OFFSET_ARCHITECTURE, otherwise);
+  if (assembler.length > MAX_INSTRUCTIONS) {
+    throw new GantryError(
+      "invalid-argument",
+      `seccomp: the profile needs ${assembler.length} instructions, more than ${MAX_INSTRUCTIONS}`,
+    );
+  }
+  const actions = [seccomp.defaultAction, ...(seccomp.syscalls ?? []).map((rule) => rule.action)];
+  return Object.freeze({
+    program: assembler.finish(),
+    flags: seccompFlags(seccomp.flags ?? []),
+    notifies: actions.includes("SCMP_ACT_NOTIFY"),
+    unknownNames: [...new Set(rules.map(({ name }) => name))].filter((name) => !known.has(name)),
+  });
+}
+
+/** Those of the list that this machine runs; without a list, its own. */
+function usedArchitectures(seccomp: Seccomp, native: SeccompArchitecture): SeccompArchitecture[] {
+  const family = [native, ...(SUB_ARCHITECTURES[native] ?? [])];
+  const listed = new Set((seccomp.architectures ?? []).map((name) => OCI_ARCHITECTURES.get(name)));
+  return listed.size === 0 ? [native] : family.filter((name) => listed.has(name) || name === native);
+}
+
+function refusesByDefault(verdict: number): boolean {
+  return (
+    verdict >>> 16 === RET_ERRNO >>> 16 ||
+    verdict === RET_KILL_PROCESS ||
+    verdict === 0 ||
+    verdict === 0x00030000
+  );
+}
+
+function rulesByNumber(
+  architecture: SeccompArchitecture,
+  rules: readonly { name: string; rules: CompiledRule[] }[],
+  known: Set<string>,
+): Map<number, CompiledRule[]> {
+  const table = syscallTable(architecture);
+  const byNumber = new Map<number, CompiledRule[]>();
+  const add = (number: number, added: readonly CompiledRule[]): void => {
+    if (added.length > 0) byNumber.set(number, [...(byNumber.get(number) ?? []), ...added]);
+  };
+  for (const { name, rules: compiled } of rules) {
+    const number = table.get(name);
+    if (number !== undefined) {
+      known.add(name);
+      add(number, compiled);
+    }
+    // The same call by an old way in. Arguments are in memory there, where no filter sees them: a rule that has
+    // conditions on them says nothing about it.
+    for (const { name: multiplexer, mask, operations } of MULTIPLEXERS) {
+      const [through, operation] = [table.get(multiplexer), operations.get(name)];
+      if (through === undefined || operation === undefined) continue;
+      const condition: Condition = { index: 0, operator: "masked", value: BigInt(operation), mask };
+      const whole = compiled.filter(({ conditions }) => conditions.length === 0);
+      if (whole.length > 0) known.add(name);
+      add(
+        through,
+        whole.map(({ verdict }) => ({ conditions: [condition], verdict })),
+      );
+    }
+  }
+  return byNumber;
+}
+
+/** Calls of arm's own (cacheflush, set_tls) begin far above the others, and say nothing about which is newest. */
+const FIRST_PRIVATE = 0x0f0000;
+
+interface Interval {
+  from: number;
+  key: string;
+  label: () => Label;
+}
+
+/** A binary search for the number, which has been loaded. */
+function numberSearch(
+  assembler: Assembler,
+  architecture: SeccompArchitecture,
+  byNumber: ReadonlyMap<number, CompiledRule[]>,
+  defaultVerdict: number,
+  newerAreMissing: boolean,
+): Label {
+  const bit = architecture === "x32" ? X32_SYSCALL_BIT : 0;
+  const plain = (from: number, verdict: number): Interval => ({
+    from,
+    key: String(verdict),
+    label: () => assembler.verdict(verdict),
+  });
+  const intervals: Interval[] = [plain(bit, defaultVerdict)];
+  const append = (interval: Interval): void => {
+    const last = intervals.at(-1) as Interval;
+    if (last.from === interval.from) intervals.pop();
+    if (intervals.at(-1)?.key !== interval.key) intervals.push(interval);
+  };
+  const numbers = [...byNumber.keys()].sort((a, b) => a - b);
+  const newest = numbers.findLast((number) => number < bit + FIRST_PRIVATE);
+  numbers.forEach((number, index) => {
+    append(
+      decision(
+        assembler,
+        number,
+        byNumber.get(number) as CompiledRule[],
+        defaultVerdict,
+        is32Bit(architecture),
+      ),
+    );
+    const missing = newerAreMissing && number === newest;
+    if (numbers[index + 1] !== number + 1)
+      append(plain(number + 1, missing ? RET_ERRNO | ENOSYS : defaultVerdict));
+  });
+  const search = (low: number, high: number): Label => {
+    if (high - low === 1) return (intervals[low] as Interval).label();
+    const middle = (low + high) >>> 1;
+    const right = search(middle, high);
+    const left = search(low, middle);
+    return assembler.jump(JUMP_GREATER_EQUAL, (intervals[middle] as Interval).from, right, left);
+  };
+  return search(0, intervals.length);
+}
+
+function decision(
+  assembler: Assembler,
+  from: number,
+  rules: readonly CompiledRule[],
+  defaultVerdict: number,
+  narrow: boolean,
+): Interval {
+  const whole = rules.find(({ conditions }) => conditions.length === 0);
+  if (whole) return { from, key: String(whole.verdict), label: () => assembler.verdict(whole.verdict) };
+  const key = rules
+    .map(
+      ({ conditions, verdict }) =>
+        `${conditions.map((c) => `${c.index}${c.operator}${c.value}/${c.mask}`).join("&")}=${verdict}`,
+    )
+    .join(";");
+  const label = (): Label => {
+    let next = assembler.verdict(defaultVerdict);
+    for (const { conditions, verdict } of rules.toReversed()) {
+      const otherwise = next;
+      let holds = assembler.verdict(verdict);
+      for (const condition of conditions.toReversed())
+        holds = test(assembler, condition, narrow, holds, otherwise);
+      next = holds;
+    }
+    return next;
+  };
+  return { from, key, label };
+}
+
+/** Tests one argument. A 32-bit architecture has its low half only. */
+function test(
+  assembler: Assembler,
+  condition: Condition,
+  narrow: boolean,
+  holds: Label,
+  fails: Label,
+): Label {
+  const { index, operator, value, mask } = condition;
+  const low = Number(value & 0xffffffffn);
+  const high = Number(value >> 32n);
+  const lowTest = (code: number, yes: Label, no: Label, masked = false): Label => {
+    const compare = assembler.jump(code, low, yes, no);
+    const and = masked ? assembler.and(Number(mask & 0xffffffffn), compare) : compare;
+    return assembler.load(offsetArgumentLow(index), and);
+  };
+  switch (operator) {
+    case "eq":
+    case "ne": {
+      const [equal, differs] = operator === "eq" ? [holds, fails] : [fails, holds];
+      const lower = lowTest(JUMP_EQUAL, equal, differs);
+      if (narrow) return lower;
+      return assembler.load(offsetArgumentHigh(index), assembler.jump(JUMP_EQUAL, high, lower, differs));
+    }
+    case "gt":
+    case "ge":
+    case "lt":
+    case "le": {
+      const strict = operator === "gt" || operator === "le";
+      const [above, below] = operator === "gt" || operator === "ge" ? [holds, fails] : [fails, holds];
+      const lower = lowTest(strict ? JUMP_GREATER : JUMP_GREATER_EQUAL, above, below);
+      if (narrow) return lower;
+      const equal = assembler.jump(JUMP_EQUAL, high, lower, below);
+      return assembler.load(offsetArgumentHigh(index), assembler.jump(JUMP_GREATER, high, above, equal));
+    }
+    case "masked": {
+      const lower = lowTest(JUMP_EQUAL, holds, fails, true);
+      const highMask = Number(mask >> 32n);
+      if (narrow || (highMask === 0 && high === 0)) return lower;
+      const compare = assembler.jump(JUMP_EQUAL, high, lower, fails);
+      return assembler.load(offsetArgumentHigh(index), assembler.and(highMask, compare));
+    }
+  }
+}
