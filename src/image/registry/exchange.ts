@@ -90,7 +90,7 @@ async function send(
   signal: AbortSignal,
 ): Promise<Dispatcher.ResponseData> {
   try {
-    return await transport.dispatcher(request.tls, ownOrigin).request({
+    return await transport.dispatcher(url.host, request.tls, ownOrigin).request({
       origin: url.origin,
       path: url.pathname + url.search,
       method: request.method,

@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { createSecureContext, getCACertificates } from "node:tls";
 import { Agent, buildConnector, EnvHttpProxyAgent, type Dispatcher } from "undici";
-import type { HostTls } from "./host.ts";
+import { isLoopback, type HostTls } from "./host.ts";
 
 export interface TransportOptions {
   connectTimeoutMs: number;
@@ -18,6 +18,7 @@ export interface TransportOptions {
 }
 
 const POOLS_LIMIT = 32;
+const PROXY_VARIABLES = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"];
 
 export class Transport {
   readonly #options: TransportOptions;
@@ -27,13 +28,19 @@ export class Transport {
     this.#options = options;
   }
 
-  /** @param showClient whether the host's client certificates may be used: not for the target of a redirect. */
-  dispatcher(tls: HostTls, showClient: boolean): Dispatcher {
+  /**
+   * @param host host:port of the target. Loopback ones are never asked through a proxy.
+   * @param showClient whether the client certificates may be used: not for the target of a redirect.
+   */
+  dispatcher(host: string, tls: HostTls, showClient: boolean): Dispatcher {
     const settings = showClient ? tls : { ...tls, client: [] };
-    const key = createHash("sha256").update(JSON.stringify(settings)).digest("hex");
+    const proxied = !isLoopback(host) && PROXY_VARIABLES.some((name) => process.env[name]);
+    const key = createHash("sha256")
+      .update(JSON.stringify([settings, proxied]))
+      .digest("hex");
     let pool = this.#pools.get(key);
     this.#pools.delete(key);
-    pool ??= this.#create(settings);
+    pool ??= this.#create(settings, proxied);
     this.#pools.set(key, pool);
     for (const [oldest, unused] of this.#pools) {
       if (this.#pools.size <= POOLS_LIMIT) break;
@@ -50,7 +57,7 @@ export class Transport {
     await Promise.all(pools.map((pool) => pool.destroy()));
   }
 
-  #create(tls: HostTls): Dispatcher {
+  #create(tls: HostTls, proxied: boolean): Dispatcher {
     const connectOptions = (): buildConnector.BuildOptions => ({
       rejectUnauthorized: !tls.skipVerify,
       timeout: this.#options.connectTimeoutMs,
@@ -77,9 +84,6 @@ export class Transport {
       maxHeaderSize: 64 * 1024,
       connect,
     };
-    const proxied = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].some(
-      (name) => process.env[name],
-    );
     return proxied ? new EnvHttpProxyAgent({ ...options, requestTls: connectOptions() }) : new Agent(options);
   }
 }
