@@ -37,6 +37,9 @@ export async function bundle(): Promise<void> {
     bundle: true,
     platform: "node",
     format: "esm",
+    // What is imported when it is needed (a pretty log, the serving half) stays out of the first file.
+    splitting: true,
+    chunkNames: "[name]-[hash]",
     target: "node24",
     sourcemap: "linked",
     legalComments: "linked",

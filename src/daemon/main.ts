@@ -7,6 +7,9 @@ import { parseCommandLine } from "./command-line.ts";
 
 // Whatever the daemon makes is for it alone, unless a mode says otherwise.
 process.umask(0o077);
+// They are for this process (see bin/gantryd), and not for what it starts.
+delete process.env["MALLOC_ARENA_MAX"];
+delete process.env["MALLOC_TRIM_THRESHOLD_"];
 
 try {
   await parseCommandLine(process.argv);
