@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes, randomInt } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "../base/logger.ts";
@@ -28,7 +28,9 @@ export function fileLeases(path: string): LeaseTable {
   const write = (change: (all: Record<string, BridgeLease>) => void): void => {
     const all = read();
     change(all);
-    writeFileSync(path, JSON.stringify(all));
+    // Whole or not at all, for a killed process.
+    writeFileSync(`${path}.new`, JSON.stringify(all));
+    renameSync(`${path}.new`, path);
   };
   return {
     put: (id, record) => write((all) => (all[id] = record)),

@@ -42,6 +42,9 @@ export interface BridgeNetworkOptions {
 /** How often the firewall is looked after. */
 const REPAIR_MS = 30_000;
 
+/** What the kernel says to a port of a bridge that somebody has deleted: it is made anew, once. */
+const BRIDGE_GONE = new Set(["ENODEV", "EINVAL"]);
+
 /** @throws GantryError invalid-argument for options that are not valid. Touches nothing before the first use. */
 export function createBridgeNetwork(options: BridgeNetworkOptions): PodNetwork {
   return new BridgeNetwork(options);
@@ -85,7 +88,11 @@ class BridgeNetwork implements PodNetwork {
     const { podSandboxId } = request;
     return this.#pods.run(podSandboxId, signal, async () => {
       try {
-        return await this.#setup(request, signal);
+        return await this.#setup(request, signal).catch((error: unknown) => {
+          if (!BRIDGE_GONE.has(errnoCode(error) ?? "")) throw error;
+          this.#bridge = undefined;
+          return this.#setup(request, signal);
+        });
       } catch (error) {
         throw wrapError(`network of pod sandbox "${podSandboxId}"`, error);
       }
@@ -142,10 +149,6 @@ class BridgeNetwork implements PodNetwork {
       signal.throwIfAborted();
       cleanup.disarm();
       return { ips: addresses.map(formatIp), interfaceName: POD_INTERFACE, state: null };
-    } catch (error) {
-      // Somebody may have deleted the bridge: look again before the next pod.
-      if (errnoCode(error) === "ENODEV" || errnoCode(error) === "EINVAL") this.#bridge = undefined;
-      throw error;
     } finally {
       closeSync(netnsFd);
     }
