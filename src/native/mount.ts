@@ -65,7 +65,9 @@ export function parseMountPoints(mountinfo: string, directory: string): string[]
   for (const line of mountinfo.split("\n")) {
     const field = line.split(" ", 5)[4];
     if (field === undefined) continue;
-    const bytes = field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
+    const bytes = field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+      String.fromCharCode(parseInt(octal, 8)),
+    );
     const path = Buffer.from(bytes, "latin1").toString("utf8");
     if (path === directory || path.startsWith(`${directory}/`)) points.push(path);
   }

@@ -114,7 +114,7 @@ describe("crash", () => {
        const network = createBridgeNetwork({ ...${JSON.stringify(options)}, leases, log: silentLogger });
        const request = JSON.parse(process.argv[2]);
        process.stdin.once("data", async () => {
-         for (;;) { await network.setup(request, never); await network.teardown(request, undefined, never); }
+         for (;;) { await network.setup(request, never); await network.teardown(request, undefined, never); console.log("cycle"); }
        });
        console.log("ready");`,
     );
@@ -127,9 +127,12 @@ describe("crash", () => {
         stdio: ["pipe", "pipe", "inherit"],
       });
       const ended = new Promise((resolve) => child.once("exit", resolve));
-      await new Promise((resolve) => child.stdout.once("data", resolve));
+      const line = (): Promise<unknown> => new Promise((resolve) => child.stdout.once("data", resolve));
+      await line();
       child.stdin.write("go");
-      await setTimeout(8 + round);
+      // In turn during the first set-up, and somewhere in the cycles after it.
+      if (round % 2 === 1) await line();
+      await setTimeout(round);
       child.kill("SIGKILL");
       await ended;
       if (fixture.ports().length > 1 || (fixture.elements()?.length ?? 0) > 1) dirty += 1;
