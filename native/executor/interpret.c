@@ -27,6 +27,7 @@ static const struct plan_entry ENTRIES[] = {
     {PLAN_OP_BECOME_ROOT, op_become_root},
     {PLAN_OP_CGROUP_JOIN, op_cgroup_join},
     {PLAN_OP_KEYRING, op_keyring},
+    {PLAN_OP_CURRENT_ROOT, op_current_root},
     {PLAN_OP_PROPAGATION, op_propagation},
     {PLAN_OP_ROOT_OVERLAY, op_root_overlay},
     {PLAN_OP_ROOT_BIND, op_root_bind},

@@ -36,6 +36,7 @@
 #include "calls.h"
 #include "context.h"
 #include "interpret.h"
+#include "program.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -197,6 +198,7 @@ static int check_plan(int fd) {
 }
 
 int launch_command_main(int argc, char **argv) {
+    program_protect(argv);
     struct launch_arguments arguments = {.plan = -1, .result = -1, .join = -1};
     if (!parse_arguments(argc, argv, &arguments)) return 2;
     if (arguments.check) return check_plan(arguments.plan);

@@ -95,6 +95,7 @@ int op_pause(struct plan_context *context, const struct wire_record *record) {
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);
     prctl(PR_SET_NAME, "pause", 0, 0, 0);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     close(context->sync); /* tells the launcher that all is well */
     for (;;) {
         int got = sigwaitinfo(&set, NULL);

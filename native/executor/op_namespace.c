@@ -9,6 +9,7 @@
 #include <linux/keyctl.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 /* The root directory of the pidfd's process, by way of the pid that the kernel tells. -1 with errno. */
 static int joined_root(struct plan_context *context) {
@@ -84,6 +85,8 @@ int op_cgroup_join(struct plan_context *context, const struct wire_record *recor
 
 int op_fork(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(fork, op);
+    /* From here on processes of the container may see us; they shall not look into us until the exec. */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return plan_fail(context, "prctl", "PR_SET_DUMPABLE");
     struct clone_args args = {.flags = op.clone_flags | CLONE_PARENT | CLONE_CLEAR_SIGHAND};
     int pid = call_clone3(&args);
     if (pid < 0) return plan_fail(context, "clone3", NULL);

@@ -5,6 +5,12 @@
 #include <errno.h>
 #include <string.h>
 
+int op_current_root(struct plan_context *context, const struct wire_record *record) {
+    (void)record;
+    context->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return context->root < 0 ? plan_fail(context, "open", "/") : 0;
+}
+
 int op_propagation(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(propagation, op);
     PLAN_STRING(target, op.target);

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "wire.h"
 
-#define PLAN_FINGERPRINT 0x8d8454a0u
+#define PLAN_FINGERPRINT 0xe0585926u
 
 #define PLAN_HEADER_MAGIC 0x4e4c5047u
 #define PLAN_HEADER_BYTES 0x10u
@@ -41,6 +41,7 @@ enum plan_code {
     PLAN_OP_BECOME_ROOT = 14,
     PLAN_OP_CGROUP_JOIN = 15,
     PLAN_OP_KEYRING = 16,
+    PLAN_OP_CURRENT_ROOT = 17,
     PLAN_OP_PROPAGATION = 20,
     PLAN_OP_ROOT_OVERLAY = 21,
     PLAN_OP_ROOT_BIND = 22,
@@ -175,6 +176,12 @@ struct plan_keyring {
 } __attribute__((aligned(8)));
 _Static_assert(offsetof(struct plan_keyring, name) == 8, "keyring");
 _Static_assert(sizeof(struct plan_keyring) == 16, "keyring");
+
+/* paths in the root are those of the process's own root directory from here on */
+struct plan_current_root {
+    struct wire_header header;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct plan_current_root) == 8, "currentRoot");
 
 /* propagation of a mount, by mount(2) */
 struct plan_propagation {

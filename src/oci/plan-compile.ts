@@ -2,23 +2,41 @@
  * Compiles an OCI runtime configuration into a plan: everything that the native half does between clone and exec,
  * in order. All decisions are made here; the interpreter makes none.
  *
- * The configuration is taken as checked (config-check.ts); what no plan can express is refused with
+ * The order: cgroup and limits, while the process is still as powerful as its launcher; namespaces; the root
+ * filesystem and everything in it, reached by descriptor from the host's root; hooks; pivot; identity; gate;
+ * command. The configuration is taken as checked (config-check.ts); what no plan can express is refused with
  * invalid-argument or unimplemented.
  */
 import { GantryError } from "../base/errors.ts";
 import type { CgroupEntries } from "./cgroup.ts";
-import type { NamespaceType, Process, Spec } from "./runtime-spec.ts";
+import { PERSONALITIES } from "./plan-constants.ts";
+import { addDevices } from "./plan-devices.ts";
+import { addHooks } from "./plan-hooks.ts";
+import { addMount, rootPath } from "./plan-mounts.ts";
+import {
+  addJoins,
+  addLateNamespaces,
+  addUserNamespace,
+  namespacePlan,
+  type NamespacePlan,
+} from "./plan-namespaces.ts";
+import {
+  addAffinity,
+  addCommand,
+  addIdentity,
+  addLimits,
+  addScheduling,
+  addSecurityLabels,
+  addStreams,
+  type PlanSeccomp,
+} from "./plan-process.ts";
+import { addPivot, addRootfs, type PlanRootfs } from "./plan-rootfs.ts";
+import { PLAN_TABLE, PlanWriter } from "./plan.ts";
+import type { Process, Spec } from "./runtime-spec.ts";
 
-/** How the root filesystem is mounted; the same shape as the snapshotter's RootfsMount. */
-export type PlanRootfs =
-  | { type: "overlay"; lower: string[]; upper?: string; work?: string; options: string[] }
-  | { type: "bind"; source: string; readonly: boolean };
-
-/** A compiled seccomp filter: an array of struct sock_filter, and SECCOMP_FILTER_FLAG_* for seccomp(2). */
-export interface PlanSeccomp {
-  program: Uint8Array;
-  flags: number;
-}
+export { compileExecPlan, type ExecPlanOptions } from "./plan-exec.ts";
+export type { PlanRootfs } from "./plan-rootfs.ts";
+export type { PlanSeccomp } from "./plan-process.ts";
 
 /**
  * Where the process stops before it executes its command. "wait": until launch_open_gate (the shim's `start`).
@@ -47,17 +65,102 @@ export interface PlanOptions {
   hookState?: Record<string, unknown>;
   /** Continue when a lower oom_score_adj is refused for lack of CAP_SYS_RESOURCE. Default true. */
   tolerateOomScore?: boolean;
+  /** For tests: take the ways of the oldest supported kernel, without mount_setattr(2) and lowerdir+. */
+  oldKernel?: boolean;
 }
 
-export interface ExecPlanOptions {
-  /** The container's namespaces that are not the host's (also "mount"); joined through a pidfd of its init. */
-  namespaces: readonly NamespaceType[];
-  cgroup: CgroupEntries;
-  seccomp?: PlanSeccomp;
-  /** The container was started with noPivot: its root is the init's, not that of its mount namespace. */
-  noPivot?: boolean;
-  preserveFds?: number;
-  tolerateOomScore?: boolean;
+/** Without a command there is nothing to be: the user that no configuration names, without capabilities. */
+const NO_PROCESS: Process = { user: { uid: 0, gid: 0 }, cwd: "/" };
+
+function launchFlags(process: Process, options: PlanOptions): number {
+  const { gateWait, gateFifo, terminal, oldKernel } = PLAN_TABLE.constants.launch;
+  const gate = options.gate === "wait" ? gateWait : options.gate === "none" ? 0 : gateFifo;
+  return gate | (process.terminal ? terminal : 0) | (options.oldKernel ? oldKernel : 0);
+}
+
+function addKernelValues(plan: PlanWriter, spec: Spec): void {
+  for (const [key, value] of Object.entries(spec.linux?.sysctl ?? {})) {
+    /* As sysctl(8): with a slash first, dots are part of the names. */
+    const path = /^[^./]*\//.test(key) ? key : key.replaceAll(".", "/");
+    if (!/^[^/\0]+(\/[^/\0]+)*$/.test(path) || path.split("/").includes(".."))
+      throw new GantryError("invalid-argument", `malformed sysctl ${JSON.stringify(key)}`);
+    plan.add("sysctl", { path, value });
+  }
+  if (spec.hostname) plan.add("hostname", { name: spec.hostname });
+  if (spec.domainname) plan.add("domainname", { name: spec.domainname });
+}
+
+function addPersonality(plan: PlanWriter, spec: Spec): void {
+  const { personality } = spec.linux ?? {};
+  if (!personality) return;
+  const persona = PERSONALITIES[personality.domain];
+  if (persona === undefined || personality.flags?.length)
+    throw new GantryError("invalid-argument", `unknown personality ${JSON.stringify(personality.domain)}`);
+  plan.add("personality", { persona });
+}
+
+/** The hooks before the pivot: the launcher's while the process waits, then the process's own. */
+function addCreateHooks(plan: PlanWriter, spec: Spec, state: Record<string, unknown>): void {
+  const launcher = [...(spec.hooks?.prestart ?? []), ...(spec.hooks?.createRuntime ?? [])];
+  if (launcher.length > 0) {
+    plan.add("rendezvous", {});
+    addHooks(plan, "parentHook", launcher, state, "creating");
+    plan.add("release", {});
+  }
+  addHooks(plan, "hook", spec.hooks?.createContainer, state, "creating");
+}
+
+function addPower(
+  plan: PlanWriter,
+  spec: Spec,
+  process: Process,
+  namespaces: NamespacePlan,
+  options: PlanOptions,
+): void {
+  const tolerate = options.tolerateOomScore ?? true;
+  const newUser = namespaces.isNew("user") && namespaces.forkFlags === undefined;
+  if (options.cgroup.tasksFiles.length > 0) plan.add("cgroupJoin", { files: options.cgroup.tasksFiles });
+  if (!newUser) addLimits(plan, process, false, tolerate);
+  addScheduling(plan, process);
+  addAffinity(plan, process.execCPUAffinity?.final ?? process.execCPUAffinity?.initial);
+  if (namespaces.has("user")) addSecurityLabels(plan, process);
+  addJoins(plan, namespaces);
+  if (namespaces.isNew("user") && spec.linux) {
+    addUserNamespace(plan, spec.linux, () => {
+      if (newUser) addLimits(plan, process, true, tolerate);
+    });
+  }
+  if (namespaces.has("user")) plan.add("becomeRoot", {});
+  if (options.keyring !== undefined) plan.add("keyring", { name: options.keyring });
+  addLateNamespaces(plan, spec.linux, namespaces);
+}
+
+function addRoot(
+  plan: PlanWriter,
+  spec: Spec,
+  process: Process,
+  namespaces: NamespacePlan,
+  options: PlanOptions,
+): void {
+  const state = options.hookState ?? {};
+  const change = {
+    ownMounts: namespaces.isNew("mount"),
+    propagation: spec.linux?.rootfsPropagation,
+    noPivot: options.noPivot ?? false,
+    readonly: spec.root?.readonly ?? false,
+  };
+  if (typeof options.gate === "object") plan.add("openFifo", { path: options.gate.fifo });
+  addRootfs(plan, options.rootfs, options.rootfsTarget ?? "", change, options.oldKernel ?? false);
+  for (const mount of spec.mounts ?? []) addMount(plan, mount, options.cgroup);
+  addDevices(plan, spec);
+  addKernelValues(plan, spec);
+  if (process.cwd !== "/") plan.add("makeDirectory", { path: rootPath(process.cwd) });
+  addCreateHooks(plan, spec, state);
+  addStreams(plan, process, true);
+  for (const path of spec.linux?.readonlyPaths ?? []) plan.add("readonlyPath", { path: rootPath(path) });
+  for (const path of spec.linux?.maskedPaths ?? []) plan.add("maskPath", { path: rootPath(path) });
+  if (!namespaces.has("user")) addSecurityLabels(plan, process);
+  addPivot(plan, options.rootfs, change);
 }
 
 /**
@@ -65,14 +168,25 @@ export interface ExecPlanOptions {
  * @throws GantryError invalid-argument for a value that the kernel could not mean, naming it.
  */
 export function compilePlan(spec: Spec, options: PlanOptions): Uint8Array {
-  void spec;
-  void options;
-  throw new GantryError("unimplemented", "compilePlan");
-}
-
-/** The plan of a further process in a running container. `process.terminal` gives it a pty. */
-export function compileExecPlan(process: Process, options: ExecPlanOptions): Uint8Array {
-  void process;
-  void options;
-  throw new GantryError("unimplemented", "compileExecPlan");
+  const process = spec.process ?? NO_PROCESS;
+  const namespaces = namespacePlan(spec.linux);
+  const plan = new PlanWriter();
+  plan.add("launch", {
+    cloneFlags: namespaces.cloneFlags,
+    flags: launchFlags(process, options),
+    cgroupDirectory: options.cgroup.unifiedDirectory ?? "",
+  });
+  addPower(plan, spec, process, namespaces, options);
+  addRoot(plan, spec, process, namespaces, options);
+  addPersonality(plan, spec);
+  addIdentity(plan, process, {
+    seccomp: options.seccomp,
+    preserveFds: options.preserveFds ?? 0,
+    checkCommand: options.command === "exec" && (options.checkCommand ?? typeof options.gate === "object"),
+  });
+  if (options.gate !== "none") plan.add("gate", {});
+  addHooks(plan, "hook", spec.hooks?.startContainer, options.hookState ?? {}, "created");
+  if (options.command === "exec") addCommand(plan, process, options.seccomp);
+  else plan.add("pause", {});
+  return plan.finish();
 }

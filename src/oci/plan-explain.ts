@@ -2,13 +2,15 @@
  * What the native half reports about a failed plan, turned into words: which step failed on which path, why, and
  * what kind of error that is for a caller. The facts are those of `struct plan_error` in native/executor/launch.h.
  */
-import { GantryError } from "../base/errors.ts";
+import { getSystemErrorMap } from "node:util";
+import { errorMessage, GantryError, type ErrorKind } from "../base/errors.ts";
+import { decodePlan, type PlanOperation } from "./plan-decode.ts";
 
 export interface PlanError {
   /** Index in the plan's list of operations, -1 before the first. */
   operation: number;
   errno: number;
-  /** "openat2"; of a hook also "exit 3" or "signal 9". */
+  /** "openat2"; of a hook also "hook exit 3" or "hook signal 9". */
   syscall: string;
   path: string;
 }
@@ -16,14 +18,135 @@ export interface PlanError {
 /** What `gantry-shim launch` writes to its result descriptor. */
 export type LaunchResult = { pid: number } | { error: PlanError };
 
-/** @throws data-loss when the bytes are not a whole result (the launcher died). */
-export function decodeLaunchResult(bytes: Uint8Array): LaunchResult {
-  void bytes;
-  throw new GantryError("unimplemented", "decodeLaunchResult");
+const RESULT_MAGIC = 0x31524c47;
+export const LAUNCH_RESULT_BYTES = 304;
+
+function text(bytes: Buffer): string {
+  const end = bytes.indexOf(0);
+  return bytes.subarray(0, end < 0 ? bytes.length : end).toString();
 }
 
-/** The error for a caller, with the failing step in words: `exec "foo": executable file not found in $PATH`. */
+/** @throws data-loss when the bytes are not a whole result (the launcher died). */
+export function decodeLaunchResult(bytes: Uint8Array): LaunchResult {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (buffer.length !== LAUNCH_RESULT_BYTES || buffer.readUInt32LE(0) !== RESULT_MAGIC)
+    throw new GantryError("data-loss", "the launcher ended without a result");
+  const pid = buffer.readInt32LE(4);
+  if (pid > 0) return { pid };
+  return {
+    error: {
+      operation: buffer.readInt32LE(8),
+      errno: buffer.readInt32LE(12),
+      syscall: text(buffer.subarray(16, 48)),
+      path: text(buffer.subarray(48, 304)),
+    },
+  };
+}
+
+function errnoName(errno: number): string {
+  return getSystemErrorMap().get(-errno)?.[0] ?? `errno ${errno}`;
+}
+
+function errnoText(errno: number): string {
+  return getSystemErrorMap().get(-errno)?.[1] ?? `errno ${errno}`;
+}
+
+const KINDS: Readonly<Record<string, ErrorKind>> = {
+  EACCES: "permission-denied",
+  EPERM: "permission-denied",
+  ENOMEM: "resource-exhausted",
+  EAGAIN: "resource-exhausted",
+  EMFILE: "resource-exhausted",
+  ENFILE: "resource-exhausted",
+  ENOSPC: "resource-exhausted",
+};
+
+/** The words that people know from other runtimes, and that the kubelet's users look for. */
+function explainCommand(error: PlanError): GantryError {
+  const name = JSON.stringify(error.path);
+  const reason = errnoName(error.errno);
+  const isPath = error.path.includes("/");
+  if (reason === "ENOENT" && !isPath) {
+    return new GantryError("failed-precondition", `exec: ${name}: executable file not found in $PATH`);
+  }
+  if (reason === "ENOENT") {
+    return new GantryError(
+      "failed-precondition",
+      `exec: ${name}: stat ${error.path}: no such file or directory`,
+    );
+  }
+  if (reason === "ENOEXEC") return new GantryError("failed-precondition", `exec: ${name}: exec format error`);
+  return new GantryError("failed-precondition", `exec: ${name}: ${errnoText(error.errno)}`);
+}
+
+/** What the operation was doing, as a noun phrase: `mount /proc`. */
+function subject(operation: PlanOperation | undefined): string {
+  if (!operation) return "start process";
+  switch (operation.name) {
+    case "mount":
+      return `mount ${operation.values.type} on ${operation.values.target}`;
+    case "bind":
+      return `bind ${operation.values.source} on ${operation.values.target}`;
+    case "rootOverlay":
+    case "rootBind":
+      return "mount root filesystem";
+    case "device":
+      return `make device ${operation.values.directory}/${operation.values.name}`;
+    case "sysctl":
+      return `set sysctl ${operation.values.path.replaceAll("/", ".")}`;
+    case "maskPath":
+    case "readonlyPath":
+      return `${operation.name === "maskPath" ? "mask" : "make read-only"} ${operation.values.path}`;
+    case "joinNamespace":
+      return `join namespace ${operation.values.path}`;
+    case "workingDirectory":
+    case "makeDirectory":
+      return `working directory ${operation.values.path}`;
+    case "hook":
+    case "parentHook":
+      return `hook ${operation.values.path}`;
+    case "user":
+      return `set user ${operation.values.uid}:${operation.values.gid}`;
+    case "securityLabel":
+      return `set security label ${operation.values.label}`;
+    default:
+      return operation.name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  }
+}
+
+function kindOf(operation: PlanOperation | undefined, error: PlanError): ErrorKind {
+  const reason = errnoName(error.errno);
+  /* A path that somebody asked for is not there: a host directory, a namespace. */
+  const asked = operation?.name === "bind" || operation?.name === "joinNamespace";
+  if (asked && (reason === "ENOENT" || reason === "ENOTDIR")) return "failed-precondition";
+  if (operation?.name === "hook" || operation?.name === "parentHook") return "failed-precondition";
+  return KINDS[reason] ?? "internal";
+}
+
+/** The error for a caller, with the failing step in words: `exec: "foo": executable file not found in $PATH`. */
 export function explainPlanError(plan: Uint8Array, error: PlanError): GantryError {
-  void plan;
-  return new GantryError("internal", `${error.syscall} ${error.path}: errno ${error.errno}`);
+  let operations: PlanOperation[] = [];
+  try {
+    operations = decodePlan(plan);
+  } catch (cause) {
+    return new GantryError("internal", `${error.syscall}: ${errnoName(error.errno)}: ${errorMessage(cause)}`);
+  }
+  if (error.syscall === "plan") {
+    const what =
+      errnoName(error.errno) === "EPROTO" ? "is of another build than gantry-shim" : "is malformed";
+    return new GantryError("internal", `plan ${what} (operation ${error.operation})`);
+  }
+  if (error.syscall === "process died")
+    return new GantryError("internal", "the process died while it was being made");
+  const operation = operations[error.operation];
+  const isCommand = operation?.name === "exec" || operation?.name === "checkCommand";
+  if (isCommand && error.syscall === "execve") return explainCommand(error);
+  const what = subject(operation);
+  const where = error.path !== "" && !what.includes(error.path) ? ` ${error.path}` : "";
+  const ran = /^hook (exit|signal) (\d+)$/.exec(error.syscall);
+  const reason = ran
+    ? `${ran[1] === "exit" ? "exit status" : "killed by signal"} ${ran[2]}`
+    : errnoName(error.errno);
+  const call = ran || error.syscall.startsWith("hook ") ? "" : `${error.syscall}${where}: `;
+  return new GantryError(kindOf(operation, error), `${what}: ${call}${reason}`);
 }

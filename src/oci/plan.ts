@@ -83,6 +83,12 @@ export const PLAN_TABLE = {
     },
     keyring: { code: 16, doc: "new session keyring", fields: { name: ["string", "its name"] } },
 
+    currentRoot: {
+      code: 17,
+      doc: "paths in the root are those of the process's own root directory from here on",
+      fields: {},
+    },
+
     propagation: {
       code: 20,
       doc: "propagation of a mount, by mount(2)",

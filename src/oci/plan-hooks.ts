@@ -1,0 +1,33 @@
+/** Operations for the hooks that run while a container is being created and started. */
+import type { PlanWriter } from "./plan.ts";
+import type { Hook } from "./runtime-spec.ts";
+
+/**
+ * The state a hook reads on its standard input (runtime.md, "State"), in two parts: the native half puts the pid
+ * between them, which nobody knows before.
+ */
+function hookState(state: Record<string, unknown>, status: string): { prefix: string; suffix: string } {
+  const text = JSON.stringify({ ...state, status });
+  return { prefix: `${text.slice(0, -1)},"pid":`, suffix: "}" };
+}
+
+/** "parentHook": in the launcher's namespaces; "hook": in the process's. `status` is what the state says. */
+export function addHooks(
+  plan: PlanWriter,
+  operation: "hook" | "parentHook",
+  hooks: readonly Hook[] | undefined,
+  state: Record<string, unknown>,
+  status: "creating" | "created",
+): void {
+  const { prefix, suffix } = hookState(state, status);
+  for (const hook of hooks ?? []) {
+    plan.add(operation, {
+      timeoutMs: Math.max(0, Math.round((hook.timeout ?? 0) * 1000)),
+      path: hook.path,
+      args: hook.args?.length ? hook.args : [hook.path],
+      env: hook.env ?? [],
+      statePrefix: prefix,
+      stateSuffix: suffix,
+    });
+  }
+}

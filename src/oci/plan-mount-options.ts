@@ -1,0 +1,97 @@
+/**
+ * Mount options as words (fstab(5), mount(8), config.md of the OCI runtime specification, "Linux mount options"),
+ * sorted into what the kernel takes in different places: attributes of the mount, of the whole tree, propagation,
+ * and parameters of the filesystem.
+ */
+import { GantryError } from "../base/errors.ts";
+import { MOUNT_ATTR, MS } from "./plan-constants.ts";
+
+export interface MountChange {
+  set: bigint;
+  clear: bigint;
+}
+
+export interface MountOptions {
+  /** "bind" or "rbind" was among them. */
+  bind: "bind" | "rbind" | undefined;
+  own: MountChange;
+  /** rro, rnosuid, …: of the mount and all below it. */
+  recursive: MountChange;
+  /** MS_*; 0: not given. */
+  propagation: bigint;
+  /** What is left: "size=64k", "newinstance". Flags of the filesystem itself (sync, dirsync, lazytime, mand) are here too. */
+  parameters: string[];
+}
+
+const { RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW, ATIME, NOATIME, STRICTATIME } = MOUNT_ATTR;
+const set = (bits: bigint): MountChange => ({ set: bits, clear: 0n });
+const clear = (bits: bigint): MountChange => ({ set: 0n, clear: bits });
+const atime = (bits: bigint): MountChange => ({ set: bits, clear: ATIME });
+
+const ATTRIBUTES: Readonly<Record<string, MountChange>> = {
+  ro: set(RDONLY),
+  rw: clear(RDONLY),
+  nosuid: set(NOSUID),
+  suid: clear(NOSUID),
+  nodev: set(NODEV),
+  dev: clear(NODEV),
+  noexec: set(NOEXEC),
+  exec: clear(NOEXEC),
+  nodiratime: set(NODIRATIME),
+  diratime: clear(NODIRATIME),
+  nosymfollow: set(NOSYMFOLLOW),
+  symfollow: clear(NOSYMFOLLOW),
+  relatime: atime(0n),
+  norelatime: atime(0n),
+  atime: atime(0n),
+  noatime: atime(NOATIME),
+  strictatime: atime(STRICTATIME),
+  nostrictatime: atime(0n),
+};
+
+const PROPAGATION: Readonly<Record<string, bigint>> = {
+  private: MS.PRIVATE,
+  slave: MS.SLAVE,
+  shared: MS.SHARED,
+  unbindable: MS.UNBINDABLE,
+};
+
+const IGNORED = new Set(["defaults", "async", "nolazytime", "nomand", "loud", "silent", "norelatime"]);
+const UNSUPPORTED = new Set(["remount", "tmpcopyup", "idmap", "ridmap"]);
+
+/** The value of MS_* for rootfsPropagation or a mount's option, "rslave"; undefined for other words. */
+export function propagationFlags(word: string): bigint | undefined {
+  const plain = PROPAGATION[word];
+  if (plain !== undefined) return plain;
+  const recursive = word.startsWith("r") ? PROPAGATION[word.slice(1)] : undefined;
+  return recursive === undefined ? undefined : recursive | MS.REC;
+}
+
+function merge(into: MountChange, change: MountChange): void {
+  into.set = (into.set & ~change.clear) | change.set;
+  into.clear = (into.clear & ~change.set) | change.clear;
+}
+
+/** A later option wins over an earlier one. @throws unimplemented for options that no plan can express yet. */
+export function parseMountOptions(options: readonly string[]): MountOptions {
+  const result: MountOptions = {
+    bind: undefined,
+    own: { set: 0n, clear: 0n },
+    recursive: { set: 0n, clear: 0n },
+    propagation: 0n,
+    parameters: [],
+  };
+  for (const option of options) {
+    const own = ATTRIBUTES[option];
+    const recursive = option.startsWith("r") ? ATTRIBUTES[option.slice(1)] : undefined;
+    const propagation = propagationFlags(option);
+    if (option === "bind" || option === "rbind") result.bind = option;
+    else if (own) merge(result.own, own);
+    else if (recursive) merge(result.recursive, recursive);
+    else if (propagation !== undefined) result.propagation = propagation;
+    else if (UNSUPPORTED.has(option)) {
+      throw new GantryError("unimplemented", `mount option ${JSON.stringify(option)} is not supported`);
+    } else if (!IGNORED.has(option)) result.parameters.push(option);
+  }
+  return result;
+}

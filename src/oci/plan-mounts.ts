@@ -1,0 +1,114 @@
+/** Operations for the configuration's `mounts`, in their order. */
+import { posix } from "node:path";
+import { GantryError } from "../base/errors.ts";
+import type { CgroupEntries } from "./cgroup.ts";
+import { MOUNT_ATTR } from "./plan-constants.ts";
+import { parseMountOptions, type MountOptions } from "./plan-mount-options.ts";
+import { PLAN_TABLE, type PlanWriter } from "./plan.ts";
+import type { Mount } from "./runtime-spec.ts";
+
+const { plainTarget } = PLAN_TABLE.constants.mount;
+const { recursive } = PLAN_TABLE.constants.bind;
+
+/** A path in the root, in its shortest form. */
+export function rootPath(path: string): string {
+  if (path.includes("\0"))
+    throw new GantryError("invalid-argument", `path ${JSON.stringify(path)} has a NUL`);
+  return posix.normalize(`/${path}`).replace(/(?<=.)\/$/, "");
+}
+
+function addBind(
+  plan: PlanWriter,
+  source: string,
+  target: string,
+  options: MountOptions,
+  all: boolean,
+): void {
+  if (!source.startsWith("/"))
+    throw new GantryError("invalid-argument", `source of the mount on ${target} is not an absolute path`);
+  plan.add("bind", {
+    set: options.own.set,
+    /*
+     * "rw" and its like do not lift what the host's mount forbids; only a time update policy replaces the
+     * host's, and a recursive option says explicitly what it wants.
+     */
+    clear: options.own.clear & MOUNT_ATTR.ATIME,
+    recursiveSet: options.recursive.set,
+    recursiveClear: options.recursive.clear,
+    propagation: options.propagation,
+    flags: all ? recursive : 0,
+    source,
+    target,
+  });
+}
+
+function addFilesystem(
+  plan: PlanWriter,
+  type: string,
+  source: string,
+  target: string,
+  options: MountOptions,
+): void {
+  /* Programs trust what they find there, and so does the runtime: never through a link in the image. */
+  const plain = type === "proc" || type === "sysfs";
+  plan.add("mount", {
+    attributes: options.own.set | options.recursive.set,
+    propagation: options.propagation,
+    flags: plain ? plainTarget : 0,
+    type,
+    source,
+    target,
+    parameters: options.parameters,
+  });
+}
+
+/** The hierarchy's name, as below /sys/fs/cgroup, and the container's directory in it. */
+function hierarchies(cgroup: CgroupEntries): { name: string; source: string }[] {
+  const directories = cgroup.tasksFiles.map((file) => posix.dirname(file));
+  if (cgroup.unifiedDirectory !== undefined) directories.push(cgroup.unifiedDirectory);
+  return directories.map((source) => {
+    const name = source.split("/")[4];
+    if (!source.startsWith("/sys/fs/cgroup/") || !name)
+      throw new GantryError("invalid-argument", `cgroup directory ${source} is not below /sys/fs/cgroup`);
+    return { name, source };
+  });
+}
+
+/**
+ * v2: the filesystem itself, whose root is the cgroup namespace's. v1: a tmpfs with the container's own directory
+ * of each hierarchy bound in it, so that nothing of other containers shows, with or without a cgroup namespace.
+ */
+function addCgroup(plan: PlanWriter, target: string, options: MountOptions, cgroup: CgroupEntries): void {
+  if (cgroup.tasksFiles.length === 0) {
+    addFilesystem(plan, "cgroup2", "cgroup", target, { ...options, parameters: [] });
+    return;
+  }
+  const readonly = options.own.set & MOUNT_ATTR.RDONLY;
+  const writable = { ...options, own: { set: options.own.set & ~MOUNT_ATTR.RDONLY, clear: 0n } };
+  addFilesystem(plan, "tmpfs", "tmpfs", target, { ...writable, parameters: ["mode=755"] });
+  for (const { name, source } of hierarchies(cgroup)) {
+    addBind(plan, source, `${target}/${name}`, options, false);
+    const parts = name.split(",");
+    if (parts.length === 1) continue;
+    for (const part of parts) plan.add("symlink", { directory: target, name: part, target: name });
+  }
+  if (readonly) plan.add("remount", { set: MOUNT_ATTR.RDONLY, clear: 0n, target });
+}
+
+/** @throws GantryError invalid-argument or unimplemented, naming the mount's destination. */
+export function addMount(plan: PlanWriter, mount: Mount, cgroup: CgroupEntries): void {
+  const target = rootPath(mount.destination);
+  if (mount.uidMappings?.length || mount.gidMappings?.length) {
+    throw new GantryError("unimplemented", `mount on ${target}: id mappings are not supported`);
+  }
+  const options = parseMountOptions(mount.options ?? []);
+  if (mount.type === "bind" || options.bind) {
+    addBind(plan, mount.source ?? "", target, options, options.bind !== "bind");
+  } else if (mount.type === "cgroup" || mount.type === "cgroup2") {
+    addCgroup(plan, target, options, cgroup);
+  } else if (mount.type) {
+    addFilesystem(plan, mount.type, mount.source ?? mount.type, target, options);
+  } else {
+    throw new GantryError("invalid-argument", `mount on ${target} has no type`);
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * Operations that are the same for a container's first process and for one executed in it: limits, identity,
+ * command. The order is part of the contract:
+ *
+ *   limits … ─ chdir? ─ no_new_privs ─ bounding set ─ user ─ capabilities ─ chdir ─ close ─ GATE ─ filter ─ exec
+ *
+ * The working directory is tried as root and then as the user, as either may be the one who has access. A filter
+ * without no_new_privs needs CAP_SYS_ADMIN, which is kept until it is loaded.
+ */
+import { GantryError } from "../base/errors.ts";
+import { capabilityMask } from "./capabilities.ts";
+import { CAP_SYS_ADMIN, IO_CLASSES, RLIMITS, SCHEDULER_FLAGS, SCHEDULERS } from "./plan-constants.ts";
+import { PLAN_TABLE, type PlanValues, type PlanWriter } from "./plan.ts";
+import type { Process } from "./runtime-spec.ts";
+
+/** A compiled seccomp filter: an array of struct sock_filter, and SECCOMP_FILTER_FLAG_* for seccomp(2). */
+export interface PlanSeccomp {
+  program: Uint8Array;
+  flags: number;
+}
+
+const REFUSED = PLAN_TABLE.constants.tolerate.refused;
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const NO_ID = 0xffffffff;
+
+function known<T>(table: Readonly<Record<string, T>>, name: string, what: string): T {
+  const value = Object.hasOwn(table, name) ? table[name] : undefined;
+  if (value === undefined)
+    throw new GantryError("invalid-argument", `unknown ${what} ${JSON.stringify(name)}`);
+  return value;
+}
+
+/** A limit as the kernel takes it; what is not a number of 64 bits (-1, 2^64 rounded up) means none. */
+function limitValue(value: number): bigint {
+  return value < 0 || value >= 2 ** 64 ? 2n ** 64n - 1n : BigInt(value);
+}
+
+/** `parentRlimit` and `parentOomScore` for a process that has no power over its own, in a user namespace. */
+export function addLimits(
+  plan: PlanWriter,
+  process: Process,
+  parent: boolean,
+  tolerateOomScore: boolean,
+): void {
+  for (const { type, soft, hard } of process.rlimits ?? []) {
+    const resource = known(RLIMITS, type, "rlimit");
+    const values = { resource, soft: limitValue(soft), hard: limitValue(hard) };
+    plan.add(parent ? "parentRlimit" : "rlimit", values);
+  }
+  if (process.oomScoreAdj !== undefined) {
+    const values = { value: process.oomScoreAdj, flags: tolerateOomScore ? REFUSED : 0 };
+    plan.add(parent ? "parentOomScore" : "oomScore", values);
+  }
+}
+
+function cpuMask(list: string): Uint8Array {
+  const bytes: number[] = [];
+  for (const part of list.split(",")) {
+    const match = /^\s*(\d{1,5})(?:-(\d{1,5}))?\s*$/.exec(part);
+    if (!match) throw new GantryError("invalid-argument", `malformed processor list ${JSON.stringify(list)}`);
+    for (let cpu = Number(match[1]); cpu <= Number(match[2] ?? match[1]); cpu++) {
+      while (bytes.length <= cpu >> 3) bytes.push(0);
+      bytes[cpu >> 3] = (bytes[cpu >> 3] ?? 0) | (1 << (cpu & 7));
+    }
+  }
+  return Uint8Array.from({ length: Math.ceil(bytes.length / 8) * 8 }, (_, index) => bytes[index] ?? 0);
+}
+
+export function addAffinity(plan: PlanWriter, list: string | undefined): void {
+  if (list) plan.add("cpuAffinity", { mask: cpuMask(list) });
+}
+
+/** Scheduler and I/O priority. */
+export function addScheduling(plan: PlanWriter, process: Process): void {
+  const { scheduler, ioPriority } = process;
+  if (scheduler) {
+    plan.add("scheduler", {
+      policy: known(SCHEDULERS, scheduler.policy, "scheduler policy"),
+      flags: (scheduler.flags ?? []).reduce(
+        (sum, name) => sum | known(SCHEDULER_FLAGS, name, "scheduler flag"),
+        0n,
+      ),
+      nice: scheduler.nice ?? 0,
+      priority: scheduler.priority ?? 0,
+      runtime: BigInt(scheduler.runtime ?? 0),
+      deadline: BigInt(scheduler.deadline ?? 0),
+      period: BigInt(scheduler.period ?? 0),
+    });
+  }
+  if (ioPriority) {
+    const level = ioPriority.priority;
+    if (!Number.isInteger(level) || level < 0 || level > 7)
+      throw new GantryError("invalid-argument", `I/O priority ${level} is not between 0 and 7`);
+    plan.add("ioPriority", { priority: (known(IO_CLASSES, ioPriority.class, "I/O class") << 13) | level });
+  }
+}
+
+/** AppArmor profile and SELinux label of the command. */
+export function addSecurityLabels(plan: PlanWriter, process: Process): void {
+  const profile = process.apparmorProfile;
+  /* The module's own file where there are several modules (Linux 5.8); the shared one would be the first module's. */
+  if (profile) plan.add("securityLabel", { attribute: "apparmor/exec", label: `exec ${profile}` });
+  if (process.selinuxLabel) plan.add("securityLabel", { attribute: "exec", label: process.selinuxLabel });
+}
+
+/** The terminal, or the owner of the streams that were given; then a session of its own. */
+export function addStreams(plan: PlanWriter, process: Process, devConsole: boolean): void {
+  if (process.terminal) {
+    const { width = 0, height = 0 } = process.consoleSize ?? {};
+    plan.add("console", { width: width & 0xffff, height: height & 0xffff, devConsole: devConsole ? 1 : 0 });
+  }
+}
+
+function userId(value: number, what: string): number {
+  if (!Number.isInteger(value) || value < 0 || value >= NO_ID)
+    throw new GantryError("invalid-argument", `${what} ${value} is not an id`);
+  return value;
+}
+
+function userValues(process: Process): PlanValues<"user"> {
+  const { uid, gid, umask, additionalGids } = process.user;
+  const groups = Uint32Array.from((additionalGids ?? []).map((id) => userId(id, "group")));
+  return {
+    uid: userId(uid, "uid"),
+    gid: userId(gid, "gid"),
+    umask: umask ?? 0o022,
+    flags: uid === 0 ? 0 : PLAN_TABLE.constants.user.keepCapabilities,
+    groups: new Uint8Array(groups.buffer),
+  };
+}
+
+/** The command's possible places: itself if it has a slash, else one for each directory of the PATH it is given. */
+export function commandCandidates(name: string, env: readonly string[]): string[] {
+  if (name.includes("/")) return [name];
+  const path = env.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length) ?? DEFAULT_PATH;
+  return [...new Set(path.split(":").map((directory) => `${directory === "" ? "." : directory}/${name}`))];
+}
+
+export interface IdentityOptions {
+  seccomp: PlanSeccomp | undefined;
+  preserveFds: number;
+  checkCommand: boolean;
+}
+
+/** The sets to have until the end, and those to wait with at the gate. */
+function capabilitySets(process: Process, seccomp: boolean): PlanValues<"capabilities">[] {
+  const names = process.capabilities ?? {};
+  const final = {
+    effective: capabilityMask(names.effective ?? []),
+    permitted: capabilityMask(names.permitted ?? []),
+    inheritable: capabilityMask(names.inheritable ?? []),
+    ambient: capabilityMask(names.ambient ?? []),
+  };
+  if (!seccomp || process.noNewPrivileges || final.effective & CAP_SYS_ADMIN) return [final];
+  return [
+    {
+      effective: final.effective | CAP_SYS_ADMIN,
+      permitted: final.permitted | CAP_SYS_ADMIN,
+      inheritable: final.inheritable,
+      ambient: 0n,
+    },
+    final,
+  ];
+}
+
+/** From the session to where only the gate, the filter and the command are left. */
+export function addIdentity(plan: PlanWriter, process: Process, options: IdentityOptions): void {
+  const path = process.cwd;
+  if (!path.startsWith("/"))
+    throw new GantryError("invalid-argument", `working directory ${JSON.stringify(path)} is not absolute`);
+  const [first] = capabilitySets(process, options.seccomp !== undefined);
+  plan.add("ownStdio", { uid: userId(process.user.uid, "uid") });
+  plan.add("session", {});
+  plan.add("workingDirectory", { path, flags: REFUSED });
+  if (process.noNewPrivileges) plan.add("noNewPrivileges", {});
+  plan.add("boundingSet", { mask: capabilityMask(process.capabilities?.bounding ?? []) });
+  plan.add("user", userValues(process));
+  if (first) plan.add("capabilities", first);
+  plan.add("workingDirectory", { path, flags: 0 });
+  const command = process.args?.[0];
+  if (options.checkCommand && command !== undefined) {
+    plan.add("checkCommand", { name: command, candidates: commandCandidates(command, process.env ?? []) });
+  }
+  plan.add("closeDescriptors", { preserve: options.preserveFds });
+}
+
+/** The filter and the command itself: the plan's last operations. */
+export function addCommand(plan: PlanWriter, process: Process, seccomp: PlanSeccomp | undefined): void {
+  const [name] = process.args ?? [];
+  if (!name) throw new GantryError("invalid-argument", "no command to execute");
+  if (seccomp) {
+    plan.add("seccomp", { flags: seccomp.flags, program: seccomp.program });
+    const [, final] = capabilitySets(process, true);
+    if (final) plan.add("capabilities", final);
+  }
+  const env = process.env ?? [];
+  plan.add("exec", { name, candidates: commandCandidates(name, env), args: process.args ?? [], env });
+}

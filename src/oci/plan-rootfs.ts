@@ -1,0 +1,113 @@
+/** Operations that mount the root filesystem, and make it the root directory. */
+import { GantryError } from "../base/errors.ts";
+import { MOUNT_ATTR, MS } from "./plan-constants.ts";
+import { propagationFlags } from "./plan-mount-options.ts";
+import { PLAN_TABLE, type PlanWriter } from "./plan.ts";
+
+/** How the root filesystem is mounted; the same shape as the snapshotter's RootfsMount. */
+export type PlanRootfs =
+  | { type: "overlay"; lower: string[]; upper?: string; work?: string; options: string[] }
+  | { type: "bind"; source: string; readonly: boolean };
+
+/** Value of a string parameter of fsconfig(2), with its NUL. */
+const FSCONFIG_STRING_BYTES = 256;
+/** Options of mount(2), with the NUL. */
+const MOUNT_DATA_BYTES = 4096;
+
+/** How the old root is left: what `rootfsPropagation` says, else nothing goes back to the host. */
+export interface RootChange {
+  /** A mount namespace of its own. */
+  ownMounts: boolean;
+  propagation: string | undefined;
+  noPivot: boolean;
+  readonly: boolean;
+}
+
+function rootPropagation(word: string | undefined): bigint {
+  if (word === undefined || word === "") return MS.SLAVE | MS.REC;
+  const flags = propagationFlags(word);
+  if (flags === undefined)
+    throw new GantryError("invalid-argument", `unknown rootfsPropagation ${JSON.stringify(word)}`);
+  return flags;
+}
+
+/** The longest directory that all paths are below. */
+function commonDirectory(paths: readonly string[]): string {
+  const split = paths.map((path) => path.split("/").slice(0, -1));
+  const first = split[0] ?? [];
+  let depth = 0;
+  while (depth < first.length && split.every((parts) => parts[depth] === first[depth])) depth++;
+  return first.slice(0, depth).join("/") || "/";
+}
+
+const escapeOption = (path: string): string => path.replace(/[\\,:]/g, "\\$&");
+
+/** The overlay's options for mount(2); an empty base when they do not fit. */
+function classicOverlay(rootfs: Extract<PlanRootfs, { type: "overlay" }>): { base: string; data: string } {
+  const paths = [...rootfs.lower, ...[rootfs.upper, rootfs.work].filter((path) => path !== undefined)];
+  const base = commonDirectory(paths);
+  const relative = (path: string): string => escapeOption(path.slice(base === "/" ? 1 : base.length + 1));
+  const options = [`lowerdir=${rootfs.lower.map(relative).join(":")}`];
+  if (rootfs.upper !== undefined) options.push(`upperdir=${relative(rootfs.upper)}`);
+  if (rootfs.work !== undefined) options.push(`workdir=${relative(rootfs.work)}`);
+  const data = [...options, ...rootfs.options].join(",");
+  return Buffer.byteLength(data) < MOUNT_DATA_BYTES ? { base, data } : { base: "", data: "" };
+}
+
+function addOverlay(
+  plan: PlanWriter,
+  rootfs: Extract<PlanRootfs, { type: "overlay" }>,
+  target: string,
+  classic: boolean,
+): void {
+  const { base, data } = classicOverlay(rootfs);
+  const long = [...rootfs.lower, rootfs.upper ?? "", rootfs.work ?? ""].some(
+    (path) => Buffer.byteLength(path) >= FSCONFIG_STRING_BYTES,
+  );
+  if (rootfs.lower.length === 0) throw new GantryError("invalid-argument", "overlay root without a layer");
+  plan.add("rootOverlay", {
+    lower: rootfs.lower,
+    upper: rootfs.upper ?? "",
+    work: rootfs.work ?? "",
+    options: rootfs.options,
+    target,
+    flags: classic || long ? PLAN_TABLE.constants.overlay.classic : 0,
+    classicBase: base,
+    classicData: data,
+  });
+}
+
+/** Mounts the root filesystem. `classic`: as on a kernel without lowerdir+. */
+export function addRootfs(
+  plan: PlanWriter,
+  rootfs: PlanRootfs,
+  target: string,
+  change: RootChange,
+  classic: boolean,
+): void {
+  if (change.ownMounts) {
+    const flags = rootPropagation(change.propagation);
+    plan.add("propagation", { flags, target: "/" });
+    /* What is mounted on a shared mount would be mounted on the host too. */
+    if (flags & MS.SHARED) plan.add("propagation", { flags: MS.PRIVATE, target: "/" });
+  }
+  if (rootfs.type === "overlay") addOverlay(plan, rootfs, target, classic);
+  else
+    plan.add("rootBind", {
+      source: rootfs.source,
+      target: target || (change.ownMounts ? "" : rootfs.source),
+    });
+}
+
+/** Makes it the root directory. */
+export function addPivot(plan: PlanWriter, rootfs: PlanRootfs, change: RootChange): void {
+  const { chroot, detachShared } = PLAN_TABLE.constants.pivot;
+  const shared = (rootPropagation(change.propagation) & MS.SHARED) !== 0n;
+  const flags = change.noPivot || !change.ownMounts ? chroot : shared ? detachShared : 0;
+  plan.add("pivot", { flags });
+  const readonly = change.readonly || (rootfs.type === "bind" && rootfs.readonly);
+  const propagation = change.ownMounts && change.propagation ? rootPropagation(change.propagation) : 0n;
+  if (readonly || propagation !== 0n) {
+    plan.add("rootAttributes", { set: readonly ? MOUNT_ATTR.RDONLY : 0n, propagation });
+  }
+}
