@@ -37,6 +37,8 @@ export interface LayerFetcherOptions {
 export class LayerFetcher {
   readonly #options: LayerFetcherOptions;
   readonly #flights = new SingleFlight<void>();
+  /** Work that goes on, also that which was aborted and is being undone. */
+  readonly #running = new Map<string, Promise<void>>();
 
   constructor(options: LayerFetcherOptions) {
     this.#options = options;
@@ -54,13 +56,21 @@ export class LayerFetcher {
       try {
         return await this.#flights.do(key, signal, async (shared) => {
           own = true;
-          await this.#options.leases.exclusive(
+          const work = this.#options.leases.exclusive(
             `layer ${layer.diffId}`,
             shared,
             async () => await this.#ensure(layer, repository, shared),
           );
+          this.#running.set(key, work);
+          try {
+            await work;
+          } finally {
+            if (this.#running.get(key) === work) this.#running.delete(key);
+          }
         });
       } catch (error) {
+        // Nobody waits for it any more: what it began is undone before the caller goes on.
+        if (!this.#flights.has(key)) await this.#running.get(key)?.catch(() => undefined);
         signal.throwIfAborted();
         if (own || joined) throw error;
         this.#options.log.debug(
