@@ -3,7 +3,7 @@
  * trees. Paths of a batch are byte strings (one character for each byte, as "latin1" decodes them), because names in
  * a layer need not be UTF-8; they are relative, normalised, and without "..".
  */
-import type { ErrorKind } from "../base/errors.ts";
+import { type ErrorKind, errnoCode, wrapError } from "../base/errors.ts";
 import { addon } from "./addon.ts";
 import { FIELD_OFFSETS, FILE_OPERATIONS, FLAG_CLOSE } from "./files-format.ts";
 
@@ -66,10 +66,15 @@ const KINDS: Record<string, ErrorKind> = {
   EIO: "unavailable",
 };
 
+/** The kind of a failed system call on a file where the machine is to blame; undefined for the others. */
+export function errnoKind(code: string): ErrorKind | undefined {
+  return KINDS[code];
+}
+
 /** The kind of a failed operation where the archive is not to blame; undefined where it is. */
 export function fileOperationKind(error: FileOperationError): ErrorKind | undefined {
   if (error.code === "EPERM") return error.syscall === "linkat" ? undefined : "permission-denied";
-  return KINDS[error.code];
+  return errnoKind(error.code);
 }
 
 const AT = FIELD_OFFSETS as Readonly<
@@ -294,7 +299,11 @@ export async function copyTree(
   scratch: string,
   whiteouts: boolean,
 ): Promise<void> {
-  await native.filesCopy(source, destination, scratch, whiteouts);
+  try {
+    await native.filesCopy(source, destination, scratch, whiteouts);
+  } catch (error) {
+    throw wrapError("copy", error, errnoKind(errnoCode(error) ?? "") ?? "internal");
+  }
 }
 
 /** syncfs(2) of the filesystem that holds the directory. */

@@ -4,6 +4,7 @@
  * and not be an overlay itself.
  */
 import { mkdirSync, mkdtempSync, opendirSync, readFileSync, rmSync, statfsSync } from "node:fs";
+import { release } from "node:os";
 import { join } from "node:path";
 import { errorMessage } from "../base/errors.ts";
 import { FileBatch, FileTree, lookupFile } from "../native/files.ts";
@@ -24,9 +25,10 @@ const FILESYSTEMS_THAT_CANNOT: Record<number, string> = {
 export function probeOverlayfs(directory: string): string | undefined {
   const filesystem = FILESYSTEMS_THAT_CANNOT[statfsSync(directory).type];
   if (filesystem) return `${directory} is on ${filesystem}`;
-  if (!/\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8"))) return "overlayfs is not in the kernel";
-  const probe = mkdtempSync(join(directory, "probe-"));
+  if (!kernelHasOverlayfs()) return "overlayfs is not in the kernel";
+  let probe: string | undefined;
   try {
+    probe = mkdtempSync(join(directory, "probe-"));
     const tree = new FileTree(probe);
     try {
       const batch = new FileBatch();
@@ -42,7 +44,17 @@ export function probeOverlayfs(directory: string): string | undefined {
   } catch (error) {
     return `${directory}: ${errorMessage(error)}`;
   } finally {
-    rmSync(probe, { recursive: true, force: true });
+    if (probe !== undefined) rmSync(probe, { recursive: true, force: true });
+  }
+}
+
+/** Present, or a module that the first mount loads. */
+function kernelHasOverlayfs(): boolean {
+  if (/\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8"))) return true;
+  try {
+    return readFileSync(`/lib/modules/${release()}/modules.dep`, "utf8").includes("/overlay.ko");
+  } catch {
+    return false;
   }
 }
 
