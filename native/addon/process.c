@@ -213,7 +213,7 @@ static napi_value spawn_shim(napi_env env, napi_callback_info info) {
     return result;
 }
 
-/* Field 22 of /proc/PID/stat, 0 where there is no such process. */
+/* Field 22 of /proc/PID/stat, 0 where there is no such process or only its zombie. */
 static int64_t start_time(int32_t pid) {
     char path[64] = "/proc/", text[1024], digits[12];
     size_t count = 0, at = 6;
@@ -230,6 +230,8 @@ static int64_t start_time(int32_t pid) {
     if (n <= 0) return 0;
     text[n] = 0;
     char *field = strrchr(text, ')');
+    /* A dead process that its parent has not reaped yet is gone for every purpose here. */
+    if (field == NULL || strlen(field) < 3 || field[2] == 'Z' || field[2] == 'X') return 0;
     for (int i = 2; i < 22 && field != NULL; i++) {
         field = strchr(field, ' ');
         if (field != NULL) field++;

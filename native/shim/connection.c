@@ -71,7 +71,7 @@ void connection_close(struct shim *shim, struct connection *connection) {
     drop_large(connection);
     munmap(connection->region, REGION_BYTES);
     connection->region = NULL;
-    connection->input_blocked = false;
+    connection->input_blocked = connection->closing = false;
     if (mode == CONNECTION_EXEC) {
         struct exec *exec = &connection->exec;
         connection->mode = CONNECTION_DETACHED;

@@ -14,6 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Clients beyond SHIM_MAX_CONNECTIONS wait here; the kernel cuts it to net.core.somaxconn. */
+#define LISTEN_BACKLOG 4096
+
 /* The socket, bound by its name in the directory, as the whole path may be longer than sun_path. */
 static int listen_in_directory(struct shim *shim) {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -25,7 +28,7 @@ static int listen_in_directory(struct shim *shim) {
         unlink("sock");
         result = bind(fd, (struct sockaddr *)&address, sizeof address);
     }
-    if (result == 0) result = listen(fd, SHIM_MAX_CONNECTIONS);
+    if (result == 0) result = listen(fd, LISTEN_BACKLOG);
     int error = result == 0 ? 0 : errno;
     umask(before);
     if (chdir("/") < 0 && error == 0) error = errno;

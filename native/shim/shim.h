@@ -33,10 +33,14 @@
 /* After init has exited, how long the exit event waits for a log or an attached client that takes nothing. */
 #define EXIT_DRAIN_MS 2000
 /* An attached client that has not taken what is buffered for it within this time is dropped. */
+#ifndef ATTACH_STALL_MS /* shorter in tests */
 #define ATTACH_STALL_MS 10000
+#endif
 #define LOG_RETRY_MS 200
 #define IDLE_TRIM_MS 1000
+#ifndef VANISHED_CHECK_MS
 #define VANISHED_CHECK_MS 5000
+#endif
 
 enum connection_mode {
     CONNECTION_FREE = 0,

@@ -20,7 +20,7 @@ export interface ProcessAddon {
    * @throws an Error with code, syscall and path where a step fails; nothing is left then.
    */
   spawnShim(program: string, args: string[], cgroups: string[]): SpawnedShim;
-  /** Start time in clock ticks since boot (field 22 of proc_pid_stat(5)), 0 where there is no such process. */
+  /** Start time in clock ticks since boot (field 22 of proc_pid_stat(5)), 0 where there is no such process or only its zombie. */
   processStartTime(pid: number): number;
   /**
    * Sends a signal to the process of this pid if it started at this time.

@@ -7,7 +7,7 @@
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { Readable, Writable } from "node:stream";
-import { GantryError } from "../base/errors.ts";
+import { errorMessage, GantryError } from "../base/errors.ts";
 import { checkHello, helloFrame } from "./connection.ts";
 import { readFailure, ShimRequestError } from "./failure.ts";
 import { encodeData, encodeFrame, FieldReader, FrameDecoder } from "./frame.ts";
@@ -69,7 +69,7 @@ export class ProcessStream {
     this.stderr = request.stderr ? this.#readable() : undefined;
     this.stdin = request.stdin ? this.#writable() : undefined;
     socket.on("data", (chunk) => this.#receive(chunk));
-    socket.on("error", () => undefined);
+    socket.on("error", (error) => this.#lost(error));
     socket.on("close", () => this.#lost());
     socket.write(Buffer.concat([helloFrame(), encodeFrame(request.type, REQUEST_ID, request.fields)]));
   }
@@ -157,10 +157,11 @@ export class ProcessStream {
     this.stdin?.destroy();
   }
 
-  #lost(): void {
+  #lost(cause?: Error): void {
     if (this.#ended) return;
     this.#ended = true;
-    const error = new GantryError("unavailable", "the shim's connection is closed");
+    const why = cause ? errorMessage(cause) : "closed";
+    const error = new GantryError("unavailable", `the shim's connection: ${why}`, { cause });
     this.#reply.reject(error);
     this.#exit.reject(error);
     this.stdout.destroy(error);
