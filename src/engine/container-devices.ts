@@ -1,18 +1,14 @@
 /** The host devices that a container asks for, looked at on the host; a directory stands for the devices below it. */
-import { wrapError } from "../base/errors.ts";
-import { lookUpDevice } from "../oci/device-lookup.ts";
+import { hostDevices, lookupDevices } from "../oci/device-lookup.ts";
 import type { SpecDevice } from "../oci/spec-input.ts";
 import type { ContainerConfig } from "./container.ts";
 
-/** @throws not-found or invalid-argument, naming the device. */
-export async function containerDevices(config: ContainerConfig): Promise<SpecDevice[]> {
-  const found: SpecDevice[] = [];
-  for (const device of config.devices) {
-    try {
-      found.push(...(await lookUpDevice(device.hostPath, device.containerPath, device.permissions)));
-    } catch (error) {
-      throw wrapError(`device "${device.hostPath}"`, error);
-    }
-  }
-  return found;
+/** All of the host's for a privileged container. @throws not-found or invalid-argument, naming the device. */
+export function containerDevices(config: ContainerConfig): SpecDevice[] {
+  const asked = config.devices.flatMap(({ hostPath, containerPath, permissions }) =>
+    lookupDevices(hostPath, containerPath, permissions),
+  );
+  if (!config.security.privileged) return asked;
+  const named = new Set(asked.map(({ device }) => device.path));
+  return [...hostDevices().filter(({ device }) => !named.has(device.path)), ...asked];
 }

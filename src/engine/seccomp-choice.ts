@@ -2,7 +2,9 @@
 import { readFile, stat } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import { errnoCode, GantryError, wrapError } from "../base/errors.ts";
-import { parseSeccompProfile } from "../oci/seccomp-profile.ts";
+import { containerCapabilities } from "../oci/capabilities.ts";
+import { hostLimits } from "../oci/host-limits.ts";
+import { parseSeccompProfile } from "../oci/seccomp-profile-json.ts";
 import type { Seccomp } from "../oci/runtime-spec.ts";
 import type { SeccompChoice } from "../oci/spec-input.ts";
 import type { ContainerSecurity } from "./container.ts";
@@ -18,22 +20,33 @@ export async function seccompChoice(
   const { seccomp, privileged } = security;
   if (privileged || !seccomp || seccomp.kind === "unconfined") return { kind: "unconfined" };
   if (seccomp.kind === "localhost")
-    return { kind: "profile", profile: await readProfile(seccomp.localhostRef) };
+    return { kind: "profile", profile: await readProfile(seccomp.localhostRef, security) };
   if (context.seccompDefaultProfile === "") return { kind: "default" };
-  return { kind: "profile", profile: await readProfile(context.seccompDefaultProfile) };
+  return { kind: "profile", profile: await readProfile(context.seccompDefaultProfile, security) };
 }
 
-async function readProfile(path: string): Promise<Seccomp> {
+/** A profile's rules may depend on the capabilities that the container has. */
+async function readProfile(path: string, security: ContainerSecurity): Promise<Seccomp> {
   const what = `seccomp profile "${path}"`;
   if (!isAbsolute(path)) throw new GantryError("invalid-argument", `${what} is not an absolute path`);
   try {
     const { size } = await stat(path);
     if (size > PROFILE_LIMIT_BYTES)
-      throw new GantryError("invalid-argument", `larger than ${PROFILE_LIMIT_BYTES} bytes`);
-    return parseSeccompProfile(await readFile(path, "utf8"));
+      throw new GantryError("invalid-argument", `${what}: larger than ${PROFILE_LIMIT_BYTES} bytes`);
+    return parseSeccompProfile(await readFile(path, "utf8"), path, { capabilities: granted(security) });
   } catch (error) {
+    if (error instanceof GantryError) throw error;
     if (errnoCode(error) === "ENOENT")
       throw new GantryError("not-found", `${what} does not exist`, { cause: error });
     throw wrapError(what, error, "invalid-argument");
   }
+}
+
+function granted(security: ContainerSecurity): string[] {
+  const request = {
+    add: security.addCapabilities,
+    drop: security.dropCapabilities,
+    addAmbient: security.addAmbientCapabilities,
+  };
+  return containerCapabilities(request, security.privileged, hostLimits()).bounding ?? [];
 }

@@ -57,3 +57,11 @@ test("a file of a later schema is refused and left alone", () => {
   raw.close();
   assert.throws(() => openRecordStore(path, "crash"), { kind: "failed-precondition" });
 });
+
+test("integers of 64 bits are kept exactly", () => {
+  const store = openRecordStore(join(directory, "big.db"), "crash");
+  const table = store.table<object>("big");
+  table.put("a", { value: 2n ** 64n - 1n, list: [1n], text: "$bigint" });
+  assert.deepEqual(table.get("a"), { value: 2n ** 64n - 1n, list: [1n], text: "$bigint" });
+  store.close();
+});

@@ -50,11 +50,11 @@ class SqliteTable<T> implements RecordTable<T> {
 
   get(id: string): T | undefined {
     const row = this.#get.get(id);
-    return row ? (JSON.parse(String(row["record"])) as T) : undefined;
+    return row ? (decode(String(row["record"])) as T) : undefined;
   }
 
   put(id: string, record: T): void {
-    this.#put.run(id, JSON.stringify(record));
+    this.#put.run(id, encode(record));
   }
 
   delete(id: string): void {
@@ -64,9 +64,25 @@ class SqliteTable<T> implements RecordTable<T> {
   list(): { id: string; record: T }[] {
     return this.#list.all().map((row) => ({
       id: String(row["id"]),
-      record: JSON.parse(String(row["record"])) as T,
+      record: decode(String(row["record"])) as T,
     }));
   }
+}
+
+/** JSON, with integers beyond 2^53 as `{ "$bigint": "DIGITS" }`. */
+function encode(record: unknown): string {
+  return JSON.stringify(record, (_key, value: unknown) =>
+    typeof value === "bigint" ? { $bigint: String(value) } : value,
+  );
+}
+
+function decode(text: string): unknown {
+  if (!text.includes('"$bigint"')) return JSON.parse(text);
+  return JSON.parse(text, (_key, value: unknown) =>
+    value !== null && typeof value === "object" && "$bigint" in value && typeof value.$bigint === "string"
+      ? BigInt(value.$bigint)
+      : value,
+  );
 }
 
 /**
