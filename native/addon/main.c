@@ -124,6 +124,8 @@ static napi_value addon_init(napi_env env, napi_value exports) {
     addon_namespace_register(env, exports);
     addon_mount_register(env, exports);
     addon_notify_register(env, exports);
+    addon_console_register(env, exports);
+    addon_device_filter_register(env, exports);
     return exports;
 }
 

@@ -3,6 +3,7 @@
  * the implementation for it.
  */
 import { GantryError } from "../base/errors.ts";
+import { attachDeviceFilter } from "../native/device-filter.ts";
 import { checkCgroupPath, kernelCgroupFiles, type CgroupFiles } from "./cgroup-files.ts";
 import { findHierarchies } from "./cgroup-hierarchies.ts";
 import { V1Cgroup } from "./cgroup-v1.ts";
@@ -22,7 +23,7 @@ export interface CgroupManagerOptions {
 /** @throws GantryError failed-precondition where no cgroup filesystem is found. */
 export function createCgroupManager(options: CgroupManagerOptions = {}): CgroupManager {
   const files = options.files ?? kernelCgroupFiles;
-  const attach = options.attachDeviceFilter ?? attachUnavailable;
+  const attach = options.attachDeviceFilter ?? attachDeviceFilter;
   const hierarchies = findHierarchies(options.root ?? "/sys/fs/cgroup", files);
   const group = (path: string): V1Cgroup | V2Cgroup => {
     const checked = checkCgroupPath(path);
@@ -49,11 +50,4 @@ export function createCgroupManager(options: CgroupManagerOptions = {}): CgroupM
       return checkCgroupPath(`${cgroupParent === "" ? "/" : cgroupParent}/${containerId}`);
     },
   };
-}
-
-function attachUnavailable(directory: string): void {
-  throw new GantryError(
-    "unimplemented",
-    `cgroup ${directory}: device rules on cgroup v2 need the native filter loader`,
-  );
 }

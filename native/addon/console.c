@@ -1,0 +1,120 @@
+/*
+ * What the gantry-oci command needs besides a launch, and Node does not have: fifos, and a terminal's master
+ * that comes over a unix socket (SCM_RIGHTS).
+ */
+#define _GNU_SOURCE
+#include "addon.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static void close_descriptor(int *fd) {
+    if (*fd >= 0) close(*fd);
+}
+
+static void free_string(char **text) {
+    free(*text);
+}
+
+/* makeFifo(path, mode) */
+static napi_value make_fifo(napi_env env, napi_callback_info info) {
+    napi_value args[2];
+    uint32_t mode;
+    if (!addon_args(env, info, 2, args) || !addon_uint32(env, args[1], &mode)) return NULL;
+    __attribute__((cleanup(free_string))) char *path = addon_string(env, args[0]);
+    if (path == NULL) return NULL;
+    if (mkfifo(path, mode) != 0) return addon_throw_errno(env, errno, "mkfifo", path);
+    return NULL;
+}
+
+/* consoleListen(path): a listening stream socket; its descriptor. */
+static napi_value console_listen(napi_env env, napi_callback_info info) {
+    napi_value args[1], result;
+    if (!addon_args(env, info, 1, args)) return NULL;
+    __attribute__((cleanup(free_string))) char *path = addon_string(env, args[0]);
+    if (path == NULL) return NULL;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) return addon_throw_errno(env, ENAMETOOLONG, "bind", path);
+    memcpy(address.sun_path, path, strlen(path));
+
+    __attribute__((cleanup(close_descriptor))) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return addon_throw_errno(env, errno, "socket", NULL);
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0)
+        return addon_throw_errno(env, errno, "bind", path);
+    if (listen(fd, 1) != 0) return addon_throw_errno(env, errno, "listen", path);
+    if (napi_create_int32(env, fd, &result) != napi_ok) return NULL;
+    fd = -1;
+    return result;
+}
+
+static bool wait_readable(int fd, int timeout_ms) {
+    struct pollfd entry = {.fd = fd, .events = POLLIN};
+    int ready;
+    do
+        ready = poll(&entry, 1, timeout_ms);
+    while (ready < 0 && errno == EINTR);
+    if (ready == 0) errno = ETIMEDOUT;
+    return ready > 0;
+}
+
+/* consoleReceive(listener, timeoutMs): accepts one connection and takes the one descriptor that it brings. */
+static napi_value console_receive(napi_env env, napi_callback_info info) {
+    napi_value args[2], result;
+    int32_t listener, timeout_ms;
+    if (!addon_args(env, info, 2, args) || !addon_int32(env, args[0], &listener) ||
+        !addon_int32(env, args[1], &timeout_ms))
+        return NULL;
+    if (!wait_readable(listener, timeout_ms)) return addon_throw_errno(env, errno, "poll", NULL);
+    __attribute__((cleanup(close_descriptor))) int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0) return addon_throw_errno(env, errno, "accept4", NULL);
+    if (!wait_readable(fd, timeout_ms)) return addon_throw_errno(env, errno, "poll", NULL);
+
+    char name[256];
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec data = {.iov_base = name, .iov_len = sizeof name};
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    if (recvmsg(fd, &message, MSG_CMSG_CLOEXEC) < 0) return addon_throw_errno(env, errno, "recvmsg", NULL);
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+        header->cmsg_len != CMSG_LEN(sizeof(int)))
+        return addon_throw_errno(env, EBADMSG, "recvmsg", NULL);
+    int master;
+    memcpy(&master, CMSG_DATA(header), sizeof master);
+    if (napi_create_int32(env, master, &result) != napi_ok) {
+        close(master);
+        return NULL;
+    }
+    return result;
+}
+
+/* setWindowSize(fd, columns, rows) */
+static napi_value set_window_size(napi_env env, napi_callback_info info) {
+    napi_value args[3];
+    int32_t fd;
+    uint32_t columns, rows;
+    if (!addon_args(env, info, 3, args) || !addon_int32(env, args[0], &fd) ||
+        !addon_uint32(env, args[1], &columns) || !addon_uint32(env, args[2], &rows))
+        return NULL;
+    struct winsize size = {.ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows};
+    if (ioctl(fd, TIOCSWINSZ, &size) != 0) return addon_throw_errno(env, errno, "ioctl", NULL);
+    return NULL;
+}
+
+void addon_console_register(napi_env env, napi_value exports) {
+    static const struct addon_function functions[] = {{"makeFifo", make_fifo},
+                                                      {"consoleListen", console_listen},
+                                                      {"consoleReceive", console_receive},
+                                                      {"setWindowSize", set_window_size}};
+    addon_export(env, exports, functions, sizeof functions / sizeof *functions);
+}

@@ -1,0 +1,254 @@
+/**
+ * Checks the text of a config.json: that it is what runtime-spec.ts says, with the path of what is not
+ * (`process.user.uid: …`), and that its parts make sense together. What the kernel alone can judge is left to it.
+ */
+import { posix } from "node:path";
+import * as v from "valibot";
+import { errorMessage, GantryError } from "../base/errors.ts";
+import { capabilityNumber } from "./capabilities.ts";
+import { NAMESPACE_TYPES, type Process, type Spec } from "./runtime-spec.ts";
+
+const MAX_TEXT = 16 << 20;
+const MAX_ID = 2 ** 32 - 2;
+
+const int = v.pipe(v.number(), v.integer("Expected an integer"));
+const natural = v.pipe(int, v.minValue(0));
+const id = v.pipe(natural, v.maxValue(MAX_ID));
+const text = v.pipe(
+  v.string(),
+  v.check((value) => !value.includes("\0"), "Expected no NUL"),
+);
+const absolute = v.pipe(
+  text,
+  v.check((value) => value.startsWith("/"), "Expected an absolute path"),
+);
+const o = v.nullish;
+const strings = o(v.array(text));
+const stringMap = o(v.record(v.string(), v.string()));
+
+const capabilities = o(
+  v.array(
+    v.pipe(
+      text,
+      v.rawCheck(({ dataset, addIssue }) => {
+        if (!dataset.typed) return;
+        try {
+          capabilityNumber(dataset.value);
+        } catch (error) {
+          addIssue({ message: errorMessage(error) });
+        }
+      }),
+    ),
+  ),
+);
+const mappings = o(v.array(v.object({ containerID: id, hostID: id, size: v.pipe(int, v.minValue(1)) })));
+const hooks = o(
+  v.array(v.object({ path: absolute, args: strings, env: strings, timeout: o(v.pipe(int, v.minValue(1))) })),
+);
+const rlimit = v.object({
+  type: v.pipe(
+    v.string(),
+    v.regex(
+      /^RLIMIT_(AS|CORE|CPU|DATA|FSIZE|LOCKS|MEMLOCK|MSGQUEUE|NICE|NOFILE|NPROC|RSS|RTPRIO|RTTIME|SIGPENDING|STACK)$/,
+    ),
+  ),
+  hard: v.number(),
+  soft: v.number(),
+});
+
+const processSchema = v.object({
+  terminal: o(v.boolean()),
+  consoleSize: o(v.object({ height: natural, width: natural })),
+  user: v.object({ uid: id, gid: id, umask: o(natural), additionalGids: o(v.array(id)) }),
+  args: strings,
+  env: strings,
+  cwd: absolute,
+  capabilities: o(
+    v.object({
+      bounding: capabilities,
+      effective: capabilities,
+      inheritable: capabilities,
+      permitted: capabilities,
+      ambient: capabilities,
+    }),
+  ),
+  rlimits: o(v.array(rlimit)),
+  noNewPrivileges: o(v.boolean()),
+  apparmorProfile: o(text),
+  selinuxLabel: o(text),
+  oomScoreAdj: o(v.pipe(int, v.minValue(-1000), v.maxValue(1000))),
+});
+
+const device = v.object({
+  type: v.picklist(["c", "b", "u", "p"]),
+  path: absolute,
+  major: o(int),
+  minor: o(int),
+  fileMode: o(natural),
+  uid: o(id),
+  gid: o(id),
+});
+
+const resources = v.object({
+  devices: o(
+    v.array(v.object({ allow: v.boolean(), type: o(text), major: o(int), minor: o(int), access: o(text) })),
+  ),
+  memory: o(
+    v.object({
+      limit: o(int),
+      reservation: o(int),
+      swap: o(int),
+      kernelTCP: o(int),
+      swappiness: o(v.pipe(natural, v.maxValue(200))),
+      disableOOMKiller: o(v.boolean()),
+    }),
+  ),
+  cpu: o(
+    v.object({
+      shares: o(natural),
+      quota: o(int),
+      burst: o(natural),
+      period: o(natural),
+      realtimeRuntime: o(int),
+      realtimePeriod: o(natural),
+      cpus: o(text),
+      mems: o(text),
+      idle: o(int),
+    }),
+  ),
+  pids: o(v.object({ limit: o(int) })),
+  hugepageLimits: o(v.array(v.object({ pageSize: text, limit: natural }))),
+  blockIO: o(v.object({ weight: o(natural), leafWeight: o(natural) })),
+  unified: stringMap,
+});
+
+const seccomp = v.object({
+  defaultAction: v.string(),
+  defaultErrnoRet: o(natural),
+  architectures: strings,
+  flags: strings,
+  syscalls: o(
+    v.array(
+      v.object({
+        names: v.array(v.string()),
+        action: v.string(),
+        errnoRet: o(natural),
+        args: o(
+          v.array(
+            v.object({
+              index: v.pipe(natural, v.maxValue(5)),
+              value: v.union([natural, v.bigint()]),
+              valueTwo: o(v.union([natural, v.bigint()])),
+              op: v.string(),
+            }),
+          ),
+        ),
+      }),
+    ),
+  ),
+});
+
+const specSchema = v.object({
+  ociVersion: v.pipe(
+    v.string(),
+    v.regex(/^1\.\d+\.\d+([-+].*)?$/, "Expected version 1 of the specification"),
+  ),
+  process: o(processSchema),
+  root: v.object({ path: v.pipe(text, v.minLength(1)), readonly: o(v.boolean()) }),
+  hostname: o(text),
+  domainname: o(text),
+  mounts: o(
+    v.array(
+      v.object({
+        destination: v.pipe(text, v.minLength(1)),
+        type: o(text),
+        source: o(text),
+        options: strings,
+        uidMappings: mappings,
+        gidMappings: mappings,
+      }),
+    ),
+  ),
+  hooks: o(
+    v.object({
+      prestart: hooks,
+      createRuntime: hooks,
+      createContainer: hooks,
+      startContainer: hooks,
+      poststart: hooks,
+      poststop: hooks,
+    }),
+  ),
+  annotations: stringMap,
+  linux: o(
+    v.object({
+      namespaces: o(v.array(v.object({ type: v.picklist(NAMESPACE_TYPES), path: o(text) }))),
+      uidMappings: mappings,
+      gidMappings: mappings,
+      devices: o(v.array(device)),
+      cgroupsPath: o(text),
+      resources: o(resources),
+      rootfsPropagation: o(text),
+      seccomp: o(seccomp),
+      sysctl: stringMap,
+      maskedPaths: strings,
+      readonlyPaths: strings,
+      mountLabel: o(text),
+    }),
+  ),
+});
+
+/**
+ * @param name of the file, for messages.
+ * @throws GantryError invalid-argument.
+ */
+export function parseSpec(json: string, name: string): Spec {
+  const spec = parseChecked<Spec>(json, name, specSchema);
+  checkNamespaces(spec, name);
+  return spec;
+}
+
+/** A process.json, as `exec --process` takes it. @throws GantryError invalid-argument. */
+export function parseProcess(json: string, name: string): Process {
+  return parseChecked<Process>(json, name, processSchema);
+}
+
+function parseChecked<T>(json: string, name: string, schema: v.GenericSchema): T {
+  if (json.length > MAX_TEXT)
+    throw new GantryError("invalid-argument", `${name}: larger than ${MAX_TEXT} bytes`);
+  let value: unknown;
+  try {
+    value = JSON.parse(json, (_, member: unknown, context?: { source?: string }) => {
+      if (member === null) return undefined;
+      const inexact = typeof member === "number" && !Number.isSafeInteger(member);
+      return inexact && /^\d+$/.test(context?.source ?? "") ? BigInt(context?.source ?? 0) : member;
+    });
+  } catch (error) {
+    throw new GantryError("invalid-argument", `${name}: ${errorMessage(error)}`);
+  }
+  const result = v.safeParse(schema, value);
+  if (!result.success) {
+    const [issue] = result.issues;
+    throw new GantryError(
+      "invalid-argument",
+      `${name}: ${v.getDotPath(issue) ?? "the whole"}: ${issue.message}`,
+    );
+  }
+  return value as T;
+}
+
+function checkNamespaces(spec: Spec, name: string): void {
+  const fail = (message: string): never => {
+    throw new GantryError("invalid-argument", `${name}: ${message}`);
+  };
+  const namespaces = spec.linux?.namespaces ?? [];
+  const has = (type: string): boolean => namespaces.some((namespace) => namespace.type === type);
+  namespaces.forEach(({ type, path }, index) => {
+    if (namespaces.findIndex((other) => other.type === type) !== index)
+      fail(`linux.namespaces.${index}: "${type}" is there twice`);
+    if (path && !posix.isAbsolute(path)) fail(`linux.namespaces.${index}.path: Expected an absolute path`);
+  });
+  if (spec.hostname && !has("uts")) fail("hostname: needs a UTS namespace");
+  if (spec.domainname && !has("uts")) fail("domainname: needs a UTS namespace");
+  if (spec.linux?.uidMappings?.length && !has("user")) fail("linux.uidMappings: needs a user namespace");
+}
