@@ -129,7 +129,7 @@ test("what the client does not read is not taken from the process", async (t) =>
   await new Promise((resolve) => setTimeout(resolve, 300));
   assert.equal(count(), before);
   assert.ok(Number(before) < 20, `process went on to ${before}`);
-  assert.ok(residentKb(shim.shimPid) < 2000);
+  if (!process.env["GANTRY_TEST_SANITIZE"]) assert.ok(residentKb(shim.shimPid) < 2000);
   exec.close();
   await eventually("the killed process", () => ended(exec.pid));
 });

@@ -1,0 +1,138 @@
+/** The shim together with the executor: containers with namespaces of their own. */
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { TestContext } from "node:test";
+import { silentLogger } from "../base/logger.ts";
+import { shimProgram } from "../native/addon.ts";
+import { compileExecPlan, compilePlan } from "../oci/plan-compile.ts";
+import { explainPlanError } from "../oci/plan-explain.ts";
+import { TestContainer } from "../oci/plan-test-container.ts";
+import type { Process } from "../oci/runtime-spec.ts";
+import { createShimManager } from "./shim-manager.ts";
+import type { Shim, ShimManager, ShimStart } from "./shim.ts";
+import { collect, ended, eventually, joinLog, never, readLog, runExec } from "./stub-shim.ts";
+
+interface Fixture {
+  manager: ShimManager;
+  log: string;
+  start(command: string, process?: Partial<Process>, more?: Partial<ShimStart>): Promise<Shim>;
+  execPlan(command: string, process?: Partial<Process>): Uint8Array;
+}
+
+function fixture(t: TestContext): Fixture {
+  const directory = mkdtempSync(join(tmpdir(), "gantry-shim-test-"));
+  const container = new TestContainer();
+  const manager = createShimManager({
+    stateDirectory: directory,
+    program: shimProgram,
+    log: silentLogger,
+    explain: explainPlanError,
+  });
+  t.after(async () => {
+    for (const id of await manager.list()) await manager.discard(id);
+    container.dispose();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const log = join(directory, "log");
+  return {
+    manager,
+    log,
+    start: (command, process = {}, more = {}) =>
+      manager.start(
+        {
+          id: "a",
+          plan: compilePlan(container.spec(command, process), container.options({ gate: "wait" })),
+          log: { path: log },
+          terminal: process.terminal ?? false,
+          stdin: false,
+          stdinOnce: false,
+          memoryCgroupDirectory: undefined,
+          shimCgroupProcs: [],
+          startNow: true,
+          ...more,
+        },
+        never,
+      ),
+    execPlan: (command, process = {}) =>
+      compileExecPlan(container.spec(command, process).process ?? { user: { uid: 0, gid: 0 }, cwd: "/" }, {
+        namespaces: ["pid", "network", "ipc", "uts", "mount"],
+        cgroup: { tasksFiles: [] },
+      }),
+  };
+}
+
+test("a container runs, is executed in, and ends", async (t) => {
+  const { start, execPlan, log } = fixture(t);
+  const shim = await start("echo pid $$; hostname; sleep 1000");
+  await eventually("its output", () => readLog(log).length === 2);
+  assert.equal(joinLog(readLog(log), "stdout"), "pid 1\nbox\n");
+  const result = await runExec(
+    shim,
+    execPlan("cat; hostname; ls /proc/self/fd | wc -l; echo bad >&2; exit 7"),
+    "fed ",
+  );
+  assert.deepEqual(result, { exitCode: 7, signal: 0, stdout: "fed box\n4\n", stderr: "bad\n" });
+  await shim.kill(9);
+  assert.equal((await shim.wait()).exitCode, 137);
+});
+
+test("created and started apart", async (t) => {
+  const { start, log } = fixture(t);
+  const shim = await start("exit 4", {}, { startNow: false });
+  assert.ok(!ended(shim.initPid));
+  await shim.start(never);
+  assert.equal((await shim.wait()).exitCode, 4);
+  assert.deepEqual(readLog(log), []);
+});
+
+test("a container killed before its start", async (t) => {
+  const { start } = fixture(t);
+  const shim = await start("exit 4", {}, { startNow: false });
+  await shim.kill(9);
+  assert.equal((await shim.wait()).exitCode, 137);
+  await shim.delete();
+});
+
+test("a command that does not exist is explained, at once or at the start", async (t) => {
+  const { start, manager, execPlan } = fixture(t);
+  await assert.rejects(start("", { args: ["/no/such"] }), /no\/such/);
+  assert.deepEqual(await manager.list(), []);
+  const shim = await start("", { args: ["/no/such"] }, { startNow: false });
+  await assert.rejects(shim.start(never), /no\/such/);
+  await manager.discard("a");
+  const running = await start("sleep 1000");
+  const options = { terminal: false, stdin: false, killOnDisconnect: true };
+  const plan = execPlan("", { args: ["/no/such"] });
+  await assert.rejects(running.exec({ plan, ...options }, never), /no\/such/);
+});
+
+test("terminals of the container and of an exec", async (t) => {
+  const { start, execPlan, log } = fixture(t);
+  const shim = await start("stty size; sleep 1000", {
+    terminal: true,
+    consoleSize: { width: 90, height: 30 },
+  });
+  await eventually("its output", () => readLog(log).length === 1);
+  assert.equal(joinLog(readLog(log), "stdout"), "30 90\r\n");
+  const plan = execPlan("read x; stty size; tty", { terminal: true });
+  const exec = await shim.exec({ plan, terminal: true, stdin: true, killOnDisconnect: true }, never);
+  await exec.resize(70, 20);
+  exec.stdin?.write("\n");
+  assert.match(await collect(exec.stdout), /^\r\n20 70\r\n\/dev\/pts\/\d\r\n$/);
+  assert.equal((await exec.wait()).exitCode, 0);
+});
+
+test("a killed shim takes its container with it", async (t) => {
+  const { start } = fixture(t);
+  const shim = await start("", { args: ["sleep", "1000"] });
+  for (const name of ["SigBlk", "SigIgn"]) {
+    const text = readFileSync(`/proc/${shim.initPid}/status`, "utf8");
+    assert.match(text, new RegExp(`^${name}:\\s+0+$`, "m"));
+  }
+  process.kill(shim.shimPid, "SIGKILL");
+  assert.equal((await shim.wait()).shimLost, true);
+  await eventually("the container's end", () => ended(shim.initPid));
+});
