@@ -43,8 +43,15 @@ export function openTestService(options: Partial<ImageServiceOptions> = {}): Tes
     );
     return images;
   };
+  let images: ClosableImageService;
+  try {
+    images = open();
+  } catch (error) {
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
   return {
-    images: open(),
+    images,
     snapshotter,
     unpacker,
     directory,

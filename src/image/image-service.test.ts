@@ -7,7 +7,7 @@ import { digestHex, type Digest } from "../base/digest.ts";
 import { addImage } from "./fake-image.ts";
 import { openTestService } from "./fake-service.ts";
 import { DOCKER_MANIFEST } from "./media-type.ts";
-import { pull, setUp, signal } from "./pull-testing.ts";
+import { pull, setUp, signal } from "./pull-test-setup.ts";
 
 test("an unchanged image costs one HEAD, a moved tag leaves the old image without it", async (t) => {
   const service = await setUp(t);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { errorKind } from "../base/errors.ts";
 import { addImage } from "./fake-image.ts";
-import { pull, setUp, signal } from "./pull-testing.ts";
+import { pull, setUp, signal } from "./pull-test-setup.ts";
 import { FakeRegistry } from "./registry/fake-registry.ts";
 
 test("equal pulls at once share everything; equal layers of different images, too", async (t) => {

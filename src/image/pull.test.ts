@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { digestHex, type Digest } from "../base/digest.ts";
 import { addImage } from "./fake-image.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "./media-type.ts";
-import { pull, setUp, signal } from "./pull-testing.ts";
+import { pull, setUp, signal } from "./pull-test-setup.ts";
 
 function entry(image: { manifestDigest: Digest; manifestBytes: Buffer }, architecture: string): object {
   return {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { addImage } from "../fake-image.ts";
 import { refuse, type Interceptor } from "./fake-registry.ts";
-import { AUTH, BASIC, pull, rejects, setUp, signal, startRegistry } from "./registry-testing.ts";
+import { AUTH, BASIC, pull, rejects, setUp, signal, startRegistry } from "./registry-test-setup.ts";
 
 /** Demands a bearer token that only `realm` gives. */
 function bearer(realm: string, token: () => string, inner?: Interceptor): Interceptor {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { addImage } from "../fake-image.ts";
 import { refuse } from "./fake-registry.ts";
-import { AUTH, BASIC, pull, setUp, startRegistry } from "./registry-testing.ts";
+import { AUTH, BASIC, pull, setUp, startRegistry } from "./registry-test-setup.ts";
 
 test("mirrors are asked in turn with ns, then the server; the mirror gets no credentials", async (t) => {
   const { service, registry } = await setUp(t);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { addImage } from "../fake-image.ts";
 import { refuse, sendBlob } from "./fake-registry.ts";
-import { AUTH, BASIC, pull, rejects, setUp, startRegistry } from "./registry-testing.ts";
+import { AUTH, BASIC, pull, rejects, setUp, startRegistry } from "./registry-test-setup.ts";
 
 test("a redirect to another host carries neither credentials nor the host's own headers", async (t) => {
   const { service, registry } = await setUp(t);

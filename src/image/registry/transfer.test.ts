@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { addImage } from "../fake-image.ts";
 import { refuse, sha256 } from "./fake-registry.ts";
-import { pull, rejects, setUp } from "./registry-testing.ts";
+import { pull, rejects, setUp } from "./registry-test-setup.ts";
 
 test("server errors and rate limits are retried, refusals are not", async (t) => {
   const { service, registry } = await setUp(t);

@@ -7,16 +7,21 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test, type TestContext } from "node:test";
-import { digestHex, type Digest } from "../base/digest.ts";
-import { errorKind } from "../base/errors.ts";
-import { silentLogger } from "../base/logger.ts";
-import { createOverlayfsSnapshotter } from "../snapshotter/overlayfs.ts";
-import type { Snapshotter } from "../snapshotter/snapshotter.ts";
-import { openRecordStore } from "../store/record-store.ts";
-import { DebianRegistry, packDirectory, REGISTRY_USER, type LayerSource } from "./debian-registry.ts";
-import type { ImageService } from "./image.ts";
-import { createImageService } from "./image-service.ts";
-import { createUnpacker } from "./unpack/unpacker.ts";
+import { digestHex, type Digest } from "../src/base/digest.ts";
+import { errorKind } from "../src/base/errors.ts";
+import { silentLogger } from "../src/base/logger.ts";
+import { createOverlayfsSnapshotter } from "../src/snapshotter/overlayfs.ts";
+import type { Snapshotter } from "../src/snapshotter/snapshotter.ts";
+import { openRecordStore } from "../src/store/record-store.ts";
+import {
+  DebianRegistry,
+  packDirectory,
+  REGISTRY_USER,
+  type LayerSource,
+} from "../src/image/debian-registry.ts";
+import type { ImageService } from "../src/image/image.ts";
+import { createImageService } from "../src/image/image-service.ts";
+import { createUnpacker } from "../src/image/unpack/unpacker.ts";
 
 const signal = new AbortController().signal;
 let open: DebianRegistry;
@@ -71,6 +76,7 @@ function setUp(t: TestContext): Setup {
   t.after(async () => {
     await images.close();
     await unpacker.close();
+    await snapshotter.settled();
     store.close();
     rmSync(directory, { recursive: true, force: true });
   });
