@@ -48,7 +48,7 @@ test("a suspended lease has no elements, but holds its address and ports until t
   const table = memoryTable();
   const leases = new BridgeLeases([parseSubnet("10.231.0.0/30")], table);
   leases.acquire("a", [port(80)]);
-  assert.equal(leases.suspend("a").length, 1);
+  assert.equal(leases.suspend("a").elements.length, 1);
   assert.deepEqual(leases.elements(), []);
   assert.throws(() => leases.acquire("b", [port(80)]), { kind: "failed-precondition" });
   assert.throws(() => leases.acquire("b", []), { kind: "resource-exhausted" });

@@ -104,12 +104,17 @@ export class BridgeLeases {
     }
   }
 
-  /** Takes the pod's elements out of the firewall's; returns them. None for an unknown pod. */
-  suspend(podSandboxId: string): PortElement[] {
+  /** Takes the pod's elements out of the firewall's; returns what it has. Nothing for an unknown pod. */
+  suspend(podSandboxId: string): {
+    elements: PortElement[];
+    ports: readonly PortMapping[];
+    addresses: readonly IpAddress[];
+  } {
     const lease = this.#leases.get(podSandboxId);
-    if (!lease) return [];
+    if (!lease) return { elements: [], ports: [], addresses: [] };
     lease.active = false;
-    return portElements(lease.addresses, lease.ports);
+    const { addresses, ports } = lease;
+    return { elements: portElements(addresses, ports), ports, addresses };
   }
 
   /** Ends the lease; none is no error. */

@@ -8,6 +8,7 @@ import { randomBytes, randomInt } from "node:crypto";
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { silentLogger } from "../base/logger.ts";
 import { pinNamespaces, unpinNamespaces } from "../native/namespace.ts";
 import type { BridgeLease, LeaseTable } from "./bridge-leases.ts";
@@ -171,4 +172,29 @@ export function askFrom(
     s.send("?", ${port}, ${target}); setTimeout(() => s.send("?", ${port}, ${target}), 700);`;
   const script = `setTimeout(() => process.exit(), 2500); ${protocol === "tcp" ? tcp : udp}`;
   return runIn(netnsPath, process.execPath, "-e", script).trim();
+}
+
+/**
+ * A UDP client that sends from one port every 20 ms, without end. Resolves to a function that waits until an answer
+ * begins with a label, at most 5 seconds.
+ */
+export async function talkFrom(
+  fixture: NetworkFixture,
+  netnsPath: string,
+  address: string,
+  port: number,
+): Promise<(label: string) => Promise<void>> {
+  const script = `const s = require("node:dgram").createSocket("udp4");
+    s.on("message", (d) => console.log(String(d))).on("error", () => {});
+    setInterval(() => s.send("?", ${port}, ${JSON.stringify(address)}, () => {}), 20);`;
+  const child = spawn("nsenter", [`--net=${netnsPath}`, process.execPath, "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  fixture.onClose(() => void child.kill("SIGKILL"));
+  let last = "";
+  child.stdout.on("data", (data: Buffer) => (last = data.toString().trimEnd().split("\n").at(-1) ?? ""));
+  return async (label) => {
+    for (let i = 0; i < 250 && !last.startsWith(label); i++) await setTimeout(20);
+    assert.ok(last.startsWith(label), `the last answer is "${last}", not of "${label}"`);
+  };
 }

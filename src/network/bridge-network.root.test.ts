@@ -5,7 +5,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { unpinNamespaces, pinNamespaces } from "../native/namespace.ts";
-import { askFrom, never, NetworkFixture, runIn, serveIn } from "./bridge-network.fixture.ts";
+import { askFrom, never, NetworkFixture, runIn, serveIn, talkFrom } from "./bridge-network.fixture.ts";
 import type { PodNetwork, PodNetworkRequest, PodNetworkResult, PortMapping } from "./pod-network.ts";
 
 describe("traffic", () => {
@@ -133,6 +133,20 @@ describe("traffic", () => {
     await network.teardown(c, undefined, never);
     assert.deepEqual(fixture.elements()?.sort(), before?.sort());
     assert.equal(askFrom(far, outside.host, first), `a ${outside.far}`);
+  });
+
+  test("a UDP client that never pauses reaches the next pod that has the port", async () => {
+    const mapping: PortMapping = { protocol: "udp", containerPort: 80, hostPort: first + 11, hostIp: "" };
+    const [one, two] = [(await fixture.pod([mapping])).request, (await fixture.pod([mapping])).request];
+    await network.setup(one, never);
+    await serveIn(fixture, one.netnsPath, "one", 80);
+    await serveIn(fixture, two.netnsPath, "two", 80);
+    const client = await talkFrom(fixture, far, outside.host, first + 11);
+    await client("one");
+    await network.teardown(one, undefined, never);
+    await network.setup(two, never);
+    await client("two");
+    await network.teardown(two, undefined, never);
   });
 
   test("teardown removes the pod's device and elements, and is idempotent", async () => {

@@ -17,11 +17,12 @@ import { NETLINK_ROUTE } from "../native/netlink.ts";
 import { deleteBridge, ensureBridge, listBridgePorts, type BridgeDevice } from "./bridge-device.ts";
 import { BridgeFirewall, firewallTableName } from "./bridge-firewall.ts";
 import { BridgeLeases, type LeaseTable } from "./bridge-leases.ts";
-import { formatIp, parseSubnet, subnetSize, type IpSubnet } from "./ip-address.ts";
+import { forgetUdpFlows } from "./conntrack.ts";
+import { formatIp, parseSubnet, subnetSize, type IpAddress, type IpSubnet } from "./ip-address.ts";
 import { deleteLink } from "./link-message.ts";
 import { exchange } from "./netlink-exchange.ts";
 import { createPodLink, deletePodLink, POD_INTERFACE, podLinkName } from "./pod-link.ts";
-import type { PodNetwork, PodNetworkRequest, PodNetworkResult } from "./pod-network.ts";
+import type { PodNetwork, PodNetworkRequest, PodNetworkResult, PortMapping } from "./pod-network.ts";
 
 export interface BridgeNetworkOptions {
   /** Name of the bridge device: "gantry0". At most 15 bytes. */
@@ -146,6 +147,7 @@ class BridgeNetwork implements PodNetwork {
       const link = { podSandboxId, bridge, netnsFd, addresses, subnets: this.#subnets };
       const done = await Promise.allSettled([createPodLink(link, signal), this.#firewall.add(elements)]);
       for (const outcome of done) if (outcome.status === "rejected") throw outcome.reason;
+      await this.#forgetFlows(portMappings, addresses);
       signal.throwIfAborted();
       cleanup.disarm();
       return { ips: addresses.map(formatIp), interfaceName: POD_INTERFACE, state: null };
@@ -156,7 +158,7 @@ class BridgeNetwork implements PodNetwork {
 
   /** The lease goes last, and stays when something fails, so that it is tried again. */
   async #teardown(podSandboxId: string): Promise<void> {
-    const elements = this.#leases.suspend(podSandboxId);
+    const { elements, ports, addresses } = this.#leases.suspend(podSandboxId);
     const done = await Promise.allSettled([
       deletePodLink(podSandboxId, (rest) => this.#follow(rest)),
       this.#firewall.remove(elements),
@@ -165,7 +167,18 @@ class BridgeNetwork implements PodNetwork {
       if (outcome.status === "rejected")
         throw wrapError(`network of pod sandbox "${podSandboxId}"`, outcome.reason);
     }
+    await this.#forgetFlows(ports, addresses);
     this.#leases.release(podSandboxId);
+  }
+
+  /** Best effort: without it only clients that never pause are misled. */
+  async #forgetFlows(mappings: readonly PortMapping[], addresses: readonly IpAddress[]): Promise<void> {
+    const hostPorts = mappings.filter(({ protocol }) => protocol === "udp").map(({ hostPort }) => hostPort);
+    try {
+      await forgetUdpFlows(hostPorts, addresses);
+    } catch (error) {
+      this.#log.warn({ hostPorts, error: errorMessage(error) }, "forgetting tracked UDP flows failed");
+    }
   }
 
   /** `nft flush ruleset` and firewall reloads take the table away; it comes back by itself. */

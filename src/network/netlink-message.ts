@@ -107,6 +107,14 @@ export class AttributeWriter {
     return this.nest(type | NLA_F_NESTED, fill);
   }
 
+  /** Attributes that are encoded already. */
+  raw(attributes: Buffer): this {
+    for (const { type, value, nested } of listAttributes(attributes)) {
+      this.bytes(nested ? type | NLA_F_NESTED : type, value);
+    }
+    return this;
+  }
+
   finish(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }
@@ -120,15 +128,17 @@ export function readAttributes(bytes: Buffer): Map<number, Buffer> {
 }
 
 /** The attributes of one level in order, for lists of equal types. */
-export function listAttributes(bytes: Buffer): { type: number; value: Buffer }[] {
-  const attributes: { type: number; value: Buffer }[] = [];
+export function listAttributes(bytes: Buffer): { type: number; value: Buffer; nested: boolean }[] {
+  const attributes: { type: number; value: Buffer; nested: boolean }[] = [];
   for (let at = 0; at + 4 <= bytes.length;) {
     const length = bytes.readUInt16LE(at);
     if (length < 4 || at + length > bytes.length) {
       throw new GantryError("data-loss", `netlink attribute of ${length} bytes in ${bytes.length - at}`);
     }
+    const type = bytes.readUInt16LE(at + 2);
     attributes.push({
-      type: bytes.readUInt16LE(at + 2) & NLA_TYPE_MASK,
+      type: type & NLA_TYPE_MASK,
+      nested: (type & NLA_F_NESTED) !== 0,
       value: bytes.subarray(at + 4, at + length),
     });
     at += align(length);
