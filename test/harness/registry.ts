@@ -1,6 +1,7 @@
 /** Debian's docker-registry on loopback, in a directory of its own, for as long as a test runs. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -20,7 +21,7 @@ export async function startRegistry(directory: string, htpasswd?: string): Promi
   const configuration = join(directory, "config.yml");
   const lines = [
     "version: 0.1",
-    "log: { level: fatal, accesslog: { disabled: true } }",
+    "log: { level: error, accesslog: { disabled: true } }",
     `storage: { filesystem: { rootdirectory: ${JSON.stringify(join(directory, "data"))} }, delete: { enabled: true } }`,
     `http: { addr: ${JSON.stringify(host)} }`,
   ];
@@ -30,9 +31,12 @@ export async function startRegistry(directory: string, htpasswd?: string): Promi
     lines.push(`auth: { htpasswd: { realm: test, path: ${JSON.stringify(path)} } }`);
   }
   await writeFile(configuration, `${lines.join("\n")}\n`);
+  // Its log tells every miss as an error; it goes to a file of the directory.
+  const log = openSync(join(directory, "registry.log"), "a");
   const child = spawn("docker-registry", ["serve", configuration], {
-    stdio: ["ignore", "ignore", "inherit"],
+    stdio: ["ignore", log, log],
   });
+  closeSync(log);
   await answering(child, `http://${host}/v2/`);
   return {
     host,

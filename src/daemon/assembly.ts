@@ -1,0 +1,175 @@
+/**
+ * Puts the parts of the daemon together, in the order in which they need each other, and takes them apart in the
+ * opposite one. The settings meet the parts' own options here and nowhere else.
+ *
+ *   stores ─▶ snapshotter ─▶ images ─┐
+ *             network, shims, cgroups ─┴─▶ engine (recovers) ─▶ CRI server
+ */
+import { createHash } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { dirname, join } from "node:path";
+import { runAll, type CleanupStep } from "../base/cleanup.ts";
+import type { Logger } from "../base/logger.ts";
+import { createCriServer } from "../cri/server.ts";
+import { createEngine } from "../engine/create-engine.ts";
+import type { RuntimeHandlerInfo } from "../engine/engine.ts";
+import { linuxPodHost } from "../engine/pod-host-linux.ts";
+import { createImageService } from "../image/image-service.ts";
+import { createUnpacker } from "../image/unpack/unpacker.ts";
+import { shimProgram } from "../native/addon.ts";
+import { createBridgeNetwork } from "../network/bridge-network.ts";
+import { createLoopbackNetwork } from "../network/loopback-network.ts";
+import type { PodNetwork } from "../network/pod-network.ts";
+import type { Cgroup } from "../oci/cgroup.ts";
+import { createCgroupManager } from "../oci/cgroup-manager.ts";
+import { explainPlanError } from "../oci/plan-explain.ts";
+import { createShimManager } from "../shim/shim-manager.ts";
+import { openRecordStore, type RecordStore } from "../store/record-store.ts";
+import type { Config } from "./config-schema.ts";
+import { createSnapshotter } from "./snapshotter-choice.ts";
+import { createUnsetNetwork } from "./unset-network.ts";
+import { VERSION } from "./version.ts";
+
+export interface Daemon {
+  /** Serves on the unix socket of this path. */
+  listen(socketPath: string): Promise<void>;
+  /** Ends service: calls that run get the time given. Containers run on. */
+  close(drainMs: number): Promise<void>;
+}
+
+/** @throws where a part cannot start; then nothing keeps running, and the process is to end. */
+export async function assemble(config: Config, log: Logger): Promise<Daemon> {
+  const directory = (...parts: string[]): string => {
+    const path = join(config.root, ...parts);
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return path;
+  };
+  const imageStore = openRecordStore(join(config.root, "images.db"), "power-loss");
+  const containerStore = openRecordStore(join(config.root, "containers.db"), "crash");
+  const part = (name: string): Logger => log.child({ part: name });
+
+  const snapshotter = createSnapshotter(
+    config,
+    directory("snapshots"),
+    { images: imageStore, containers: containerStore },
+    part("snapshotter"),
+  );
+  await snapshotter.collect();
+  const unpacker = createUnpacker({
+    workers: unpackWorkers(config),
+    ...(isBundle() && { workerUrl: bundledWorker() }),
+  });
+  const images = createImageService({
+    directory: directory("images"),
+    store: imageStore,
+    snapshotter,
+    unpacker,
+    log: part("images"),
+    hostsDirectories: config.images.registry_config_path,
+    plainHttpHosts: config.images.plain_http_hosts,
+    pinnedImages: config.images.pinned,
+    maxConcurrentDownloads: config.images.max_concurrent_downloads,
+    idleTimeoutMs: config.images.pull_progress_timeout_seconds * 1000,
+  });
+
+  const cgroups = createCgroupManager();
+  const shimGroup = await cgroups.create(config.runtime.shim_cgroup, {});
+  const network = createNetwork(config, containerStore, part("network"));
+  const engine = await createEngine({
+    stateDirectory: config.state,
+    store: containerStore,
+    images,
+    snapshotter,
+    network,
+    shims: createShimManager({
+      stateDirectory: config.state,
+      program: shimProgram,
+      log: part("shim"),
+      explain: explainPlanError,
+    }),
+    cgroups,
+    host: linuxPodHost,
+    log: part("engine"),
+    handlers: runtimeHandlers(config),
+    defaultCgroupParent: config.runtime.pod_cgroup,
+    shimCgroupProcs: entryFiles(shimGroup),
+    seccompDefaultProfile: config.runtime.seccomp_default,
+    shmSizeBytes: config.runtime.shm_size_bytes,
+  });
+  const server = createCriServer({
+    engine,
+    log: part("cri"),
+    version: VERSION,
+    maxMessageBytes: config.cri.max_message_bytes,
+  });
+
+  /** Without pods nothing of the daemon is to stay on the host; with pods, what they use stays. */
+  const leaveHost = async (): Promise<void> => {
+    if (engine.listPodSandboxes({}).length > 0) return;
+    await network.close();
+    for (const group of [shimGroup, cgroups.load(config.runtime.pod_cgroup)]) {
+      // Removing kills; a shim on its way out is left alone.
+      if ((await group.processes()).length === 0) await group.remove(AbortSignal.timeout(1000));
+    }
+  };
+  const steps = (drainMs: number): { name: string; step: CleanupStep }[] => [
+    { name: "CRI server", step: () => server.drain(drainMs) },
+    { name: "images", step: () => images.close() },
+    { name: "unpacker", step: () => unpacker.close() },
+    { name: "host", step: () => leaveHost() },
+    { name: "engine", step: () => engine.close() },
+    { name: "container records", step: () => containerStore.close() },
+    { name: "image records", step: () => imageStore.close() },
+  ];
+  return {
+    listen: (socketPath) => server.listen(socketPath),
+    close: (drainMs) => runAll(steps(drainMs)),
+  };
+}
+
+/** How a shim gets into its group: cgroup.procs files, or the directory where there is the unified hierarchy alone. */
+function entryFiles(group: Cgroup): string[] {
+  const { tasksFiles, unifiedDirectory } = group.entries();
+  const files = tasksFiles.map((file) => join(dirname(file), "cgroup.procs"));
+  if (unifiedDirectory === undefined) return files;
+  return files.length > 0 ? [...files, join(unifiedDirectory, "cgroup.procs")] : [unifiedDirectory];
+}
+
+function unpackWorkers(config: Config): number {
+  return config.images.unpack_workers || Math.min(availableParallelism(), 4);
+}
+
+function isBundle(): boolean {
+  return import.meta.filename.endsWith(".js");
+}
+
+function bundledWorker(): URL {
+  return new URL("unpack-worker.js", import.meta.url);
+}
+
+function createNetwork(config: Config, store: RecordStore, log: Logger): PodNetwork {
+  const { mode, bridge, subnet, subnet6 } = config.network;
+  switch (mode) {
+    case "unset":
+      return createUnsetNetwork();
+    case "none":
+      return createLoopbackNetwork();
+    case "embedded":
+      return createBridgeNetwork({
+        bridge,
+        subnet,
+        ...(subnet6 !== "" && { subnet6 }),
+        // A daemon is its root directory: another one that was given the same bridge by mistake is told apart.
+        instance: `${bridge.replaceAll(".", "-")}-${createHash("sha256").update(config.root).digest("hex").slice(0, 8)}`,
+        leases: store.table("bridge_leases"),
+        log,
+      });
+  }
+}
+
+/** "" is the default handler; the others go by their names. */
+function runtimeHandlers(config: Config): RuntimeHandlerInfo[] {
+  const names = ["", ...Object.keys(config.runtimes)];
+  return names.map((name) => ({ name, recursiveReadOnlyMounts: true, userNamespaces: false }));
+}
