@@ -30,7 +30,7 @@
 struct spawn {
     char *program;
     char *args[MAX_ARGS + 2];
-    char *groups[MAX_GROUPS + 1]; /* cgroup.procs files, or v2 directories */
+    char *groups[MAX_GROUPS + 1]; /* cgroup.procs or tasks files, or a v2 directory */
     int into;                     /* v2 directory for CLONE_INTO_CGROUP, -1 for none */
     int socket, null;
     sigset_t mask;
@@ -153,16 +153,43 @@ static void free_spawn(struct spawn *spawn) {
     if (spawn->null >= 0) close(spawn->null);
 }
 
-/* Takes a v2 directory out of the groups, as the child can be born there. */
-static bool take_directory(struct spawn *spawn) {
-    for (size_t i = 0; spawn->groups[i] != NULL; i++) {
-        size_t length = strlen(spawn->groups[i]);
-        if (length > 13 && strcmp(spawn->groups[i] + length - 13, "/cgroup.procs") == 0) continue;
-        spawn->into = open(spawn->groups[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (spawn->into < 0) {
+/* The directory that an entry means: itself, or that of a cgroup.procs or tasks file. */
+static int open_directory(const char *entry, bool *is_file) {
+    static const char *const names[] = {"/cgroup.procs", "/tasks"};
+    char directory[4096];
+    size_t length = strlen(entry);
+    *is_file = false;
+    for (size_t i = 0; i < 2 && !*is_file; i++) {
+        size_t tail = strlen(names[i]);
+        *is_file = length > tail && strcmp(entry + length - tail, names[i]) == 0;
+        if (*is_file) length -= tail;
+    }
+    if (length >= sizeof directory) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(directory, entry, length);
+    directory[length] = 0;
+    return open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/*
+ * Takes the v2 group out of the entries: the child is born there, as moving it (cgroup.procs) would need the
+ * lock against all forks. On a hybrid host the v1 hierarchies are beside it.
+ */
+static bool take_unified(struct spawn *spawn) {
+    for (size_t i = 0; spawn->groups[i] != NULL && spawn->into < 0; i++) {
+        bool is_file;
+        int directory = open_directory(spawn->groups[i], &is_file);
+        if (directory < 0) {
             spawn->path = spawn->groups[i];
             return false;
         }
+        if (is_file && faccessat(directory, "cgroup.controllers", F_OK, 0) < 0) {
+            close(directory);
+            continue;
+        }
+        spawn->into = directory;
         free(spawn->groups[i]);
         for (; spawn->groups[i] != NULL; i++)
             spawn->groups[i] = spawn->groups[i + 1];
@@ -182,7 +209,7 @@ static napi_value spawn_shim(napi_env env, napi_callback_info info) {
         return NULL;
     const char *slash = strrchr(spawn.program, '/');
     spawn.args[0] = slash ? (char *)slash + 1 : spawn.program;
-    if (!take_directory(&spawn)) return addon_throw_errno(env, errno, "open", spawn.path);
+    if (!take_unified(&spawn)) return addon_throw_errno(env, errno, "open", spawn.path);
     int ends[2];
     spawn.null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (spawn.null < 0) return addon_throw_errno(env, errno, "open", "/dev/null");

@@ -16,7 +16,8 @@ export interface ProcessAddon {
    * environment, every other descriptor closed. Returns once it has executed.
    *
    * @param args without the program's own name.
-   * @param cgroups cgroup.procs files to be joined, or one cgroup v2 directory to be born in.
+   * @param cgroups cgroup.procs or tasks files of v1 groups to be joined; one v2 group (its directory, or its
+   *   cgroup.procs) to be born in.
    * @throws an Error with code, syscall and path where a step fails; nothing is left then.
    */
   spawnShim(program: string, args: string[], cgroups: string[]): SpawnedShim;
