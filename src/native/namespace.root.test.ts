@@ -6,7 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { listMountsBelow } from "./mount.ts";
-import { getNamespaceInode, pinNamespaces, unpinNamespaces, type NamespacePins } from "./namespace.ts";
+import {
+  getNamespaceInode,
+  pinNamespaces,
+  unpinNamespaces,
+  writeNetworkSysctls,
+  type NamespacePins,
+} from "./namespace.ts";
 
 const base = mkdtempSync(join(tmpdir(), "gantry-namespace-"));
 const pins = (name: string, more: Partial<NamespacePins> = {}): NamespacePins => ({
@@ -78,6 +84,17 @@ test("a sysctl that the kernel refuses leaves nothing", async () => {
   }
   assert.ok(!existsSync(join(base, "bad")));
   assert.deepEqual(await listMountsBelow(base), []);
+});
+
+test("sysctls of a network namespace that is there", async () => {
+  const { directory } = pins("later");
+  await pinNamespaces(pins("later", { ipc: false, uts: false }));
+  await writeNetworkSysctls(join(directory, "net"), [["net/ipv4/conf/lo/rp_filter", "2"]]);
+  assert.equal(inside(directory, "net", "cat", "/proc/sys/net/ipv4/conf/lo/rp_filter").trim(), "2");
+  const bad = writeNetworkSysctls(join(directory, "net"), [["net/ipv4/conf/none/rp_filter", "2"]]);
+  await assert.rejects(bad, { kind: "invalid-argument", message: /net\/ipv4\/conf\/none/ });
+  await assert.rejects(writeNetworkSysctls("/etc/passwd", [["net/ipv4/ip_forward", "1"]]), /setns/);
+  await unpinNamespaces(directory);
 });
 
 test("pins that are there already stay as they are", async () => {

@@ -5,10 +5,10 @@
  *
  * Pins live until `unpinNamespaces`; they survive the daemon, and are gone after a reboot.
  */
-import { mkdirSync, rmdirSync } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync, rmdirSync } from "node:fs";
 import { errnoCode, GantryError, wrapError } from "../base/errors.ts";
 import { addon } from "./addon.ts";
-import type { SysctlWrite } from "./netlink.ts";
+import { writeSysctls, type SysctlWrite } from "./netlink.ts";
 
 interface NamespaceBinding {
   pinNamespaces(
@@ -82,6 +82,24 @@ export async function unpinNamespaces(directory: string): Promise<void> {
     throw wrapError(`unpin namespaces in ${directory}`, error);
   }
   removeIfEmpty(directory);
+}
+
+/**
+ * Writes sysctls in a pinned network namespace: those of an interface that exists only after the network's set-up.
+ * Only what checkSysctls (src/network/sysctl.ts) has passed.
+ *
+ * @throws GantryError invalid-argument that names the sysctl.
+ */
+export async function writeNetworkSysctls(netnsPath: string, sysctls: readonly SysctlWrite[]): Promise<void> {
+  if (sysctls.length === 0) return;
+  const netnsFd = openSync(netnsPath, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    await writeSysctls(netnsFd, sysctls);
+  } catch (error) {
+    throw wrapError("sysctl", error, isSysctlError(error, sysctls) ? "invalid-argument" : "internal");
+  } finally {
+    closeSync(netnsFd);
+  }
 }
 
 /** The inode that identifies a namespace: equal numbers, same namespace. Throws an errno error for other files. */

@@ -18,7 +18,7 @@ import { KeyedMutex } from "../base/mutex.ts";
 import { NETLINK_NETFILTER, openNetlinkSocket } from "../native/netlink.ts";
 import { ipBytes, type IpFamily, type IpSubnet } from "./ip-address.ts";
 import { exchange, NetlinkError } from "./netlink-exchange.ts";
-import type { NetlinkMessage } from "./netlink-message.ts";
+import type { NetlinkMessage, NetlinkReply } from "./netlink-message.ts";
 import {
   compare,
   destinationNat,
@@ -37,6 +37,7 @@ import {
   type Expression,
 } from "./nftables-expression.ts";
 import {
+  droppingForwardChains,
   nftAddChain,
   nftAddElements,
   nftAddMap,
@@ -46,6 +47,7 @@ import {
   nftDeleteElements,
   nftDeleteTable,
   nftGetTable,
+  nftListChains,
   type NftElement,
   type NftMap,
 } from "./nftables-message.ts";
@@ -100,6 +102,11 @@ export class BridgeFirewall {
   /** Deletes a pod's elements; `elements()` must not hold them any more. */
   async remove(elements: readonly PortElement[]): Promise<void> {
     await this.#change(elements, nftDeleteElements);
+  }
+
+  /** Chains of others that drop what is forwarded unless a rule of theirs accepts it; ours cannot overrule them. */
+  async foreignDrops(): Promise<string[]> {
+    return this.#exclusively(async () => droppingForwardChains(await this.#send([nftListChains()])));
   }
 
   /** Makes the table anew if somebody has deleted it. Resolves to whether that was so. */
@@ -166,10 +173,10 @@ export class BridgeFirewall {
   }
 
   /** One socket for all: the kernel makes who closes one wait for the memory of what was deleted, some 15 ms. */
-  async #send(messages: readonly NetlinkMessage[]): Promise<void> {
+  async #send(messages: readonly NetlinkMessage[]): Promise<NetlinkReply[]> {
     const socket = (this.#socket ??= openNetlinkSocket(NETLINK_NETFILTER));
     try {
-      await exchange({ protocol: NETLINK_NETFILTER, socket, messages });
+      return await exchange({ protocol: NETLINK_NETFILTER, socket, messages });
     } catch (error) {
       // It may still hold replies.
       if (!(error instanceof NetlinkError)) this.#closeSocket();

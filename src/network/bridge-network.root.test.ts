@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { silentLogger } from "../base/logger.ts";
 import { unpinNamespaces, pinNamespaces } from "../native/namespace.ts";
 import { askFrom, never, NetworkFixture, runIn, serveIn, talkFrom } from "./bridge-network.fixture.ts";
 import type { PodNetwork, PodNetworkRequest, PodNetworkResult, PortMapping } from "./pod-network.ts";
@@ -191,6 +192,29 @@ describe("refusals", () => {
     assert.equal((await network.setup(request, never)).ips.length, 1, "and works once it is gone");
     assert.equal(network.status().ready, true);
     await network.teardown(request, undefined, never);
+  });
+
+  test("a foreign chain that drops is told of", async () => {
+    await fixture.network().close();
+    const table = `foreign-${fixture.suffix}`;
+    // With a rule that accepts everything, so that nothing of this machine is dropped.
+    runIn(
+      undefined,
+      "nft",
+      `add table ip ${table}; add chain ip ${table} forwarded { type filter hook forward priority 0; policy drop; };
+      add rule ip ${table} forwarded accept`,
+    );
+    fixture.onClose(() => void spawnSync("nft", ["delete", "table", "ip", table]));
+    const warnings: object[] = [];
+    const log = { ...silentLogger, warn: (fields: object) => void warnings.push(fields) };
+    const { request } = await fixture.pod();
+    const network = fixture.network({ log });
+    await network.setup(request, never);
+    await network.teardown(request, undefined, never);
+    assert.ok(
+      warnings.some((fields) => JSON.stringify(fields).includes(`${table}\\" chain \\"forwarded`)),
+      JSON.stringify(warnings),
+    );
   });
 
   test("a namespace that is not there, a file that is none", async () => {

@@ -214,6 +214,12 @@ class BridgeNetwork implements PodNetwork {
     try {
       const device = await ensureBridge({ bridge, instance, mtu, subnets: this.#subnets, log: this.#log });
       await this.#firewall.rebuild();
+      for (const chain of await this.#firewall.foreignDrops()) {
+        this.#log.warn(
+          { bridge, chain },
+          "a firewall chain drops forwarded packets: pods need a rule there that accepts them",
+        );
+      }
       this.#failure = undefined;
       this.#watch ??= setInterval(() => void this.#repair(), REPAIR_MS).unref();
       return device;

@@ -4,7 +4,16 @@
  *
  * Everything is of the family `inet`. Expressions of rules are in nftables-expression.ts.
  */
-import { AttributeWriter, NLM_F_APPEND, NLM_F_CREATE, type NetlinkMessage } from "./netlink-message.ts";
+import {
+  AttributeWriter,
+  attributeText,
+  NLM_F_APPEND,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  readAttributes,
+  type NetlinkMessage,
+  type NetlinkReply,
+} from "./netlink-message.ts";
 import type { Expression } from "./nftables-expression.ts";
 
 const NFNL_SUBSYS_NFTABLES = 10;
@@ -16,6 +25,7 @@ const NFT_MSG_NEWTABLE = 0;
 const NFT_MSG_GETTABLE = 1;
 const NFT_MSG_DELTABLE = 2;
 const NFT_MSG_NEWCHAIN = 3;
+const NFT_MSG_GETCHAIN = 4;
 const NFT_MSG_NEWRULE = 6;
 const NFT_MSG_NEWSET = 9;
 const NFT_MSG_NEWSETELEM = 12;
@@ -48,6 +58,7 @@ const NFTA_SET_ELEM_LIST_ELEMENTS = 3;
 const NFTA_SET_ELEM_KEY = 1;
 const NFTA_SET_ELEM_DATA = 2;
 const NFTA_DATA_VALUE = 1;
+const NF_DROP = 0;
 const NF_ACCEPT = 1;
 
 /** linux/netfilter.h, enum nf_inet_hooks. */
@@ -131,6 +142,31 @@ export function nftAddChain(
       .string(NFTA_CHAIN_TYPE, base.type);
   }
   return message(NFT_MSG_NEWCHAIN, NLM_F_CREATE, attributes, `create nftables chain "${table}" "${chain}"`);
+}
+
+/** Asks for all chains of all families. Not for a batch. */
+export function nftListChains(): NetlinkMessage {
+  const payload = new AttributeWriter(Uint8Array.of(0, 0, 0, 0)).finish();
+  const type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETCHAIN;
+  return { type, flags: NLM_F_DUMP, payload, description: "list nftables chains" };
+}
+
+/** Of such a list, the chains at the forward hook whose policy is to drop: `table "filter" chain "FORWARD"`. */
+export function droppingForwardChains(replies: readonly NetlinkReply[]): string[] {
+  return replies
+    .filter(({ type }) => type === ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWCHAIN))
+    .map(({ payload }) => readAttributes(payload.subarray(4)))
+    .filter((chain) => {
+      const hook = chain.get(NFTA_CHAIN_HOOK);
+      const number = hook && readAttributes(hook).get(NFTA_HOOK_HOOKNUM)?.readUInt32BE(0);
+      return number === NF_HOOK.forward && chain.get(NFTA_CHAIN_POLICY)?.readUInt32BE(0) === NF_DROP;
+    })
+    .map((chain) => {
+      const [table, name] = [NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME].map(
+        (type) => chain.get(type) ?? Buffer.alloc(0),
+      );
+      return `table "${attributeText(table as Buffer)}" chain "${attributeText(name as Buffer)}"`;
+    });
 }
 
 /** Appends a rule. */
