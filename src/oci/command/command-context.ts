@@ -1,0 +1,48 @@
+/** What every command of gantry-oci gets from the global options, and how it reports. */
+import { appendFileSync } from "node:fs";
+import { errorMessage } from "../../base/errors.ts";
+
+export interface CommandContext {
+  /** Absolute directory of the containers' state. */
+  root: string;
+  log: CommandLog;
+}
+
+/** Log lines as other runtimes write them, so that engines find the last error in the file. */
+export class CommandLog {
+  readonly #path: string | undefined;
+  readonly #format: "text" | "json";
+  readonly #debug: boolean;
+
+  /** @param path appended to; undefined: standard error. */
+  constructor(path: string | undefined, format: "text" | "json", debug: boolean) {
+    this.#path = path;
+    this.#format = format;
+    this.#debug = debug;
+  }
+
+  debug(message: string): void {
+    if (this.#debug) this.#write("debug", message);
+  }
+
+  warn(message: string): void {
+    this.#write("warning", message);
+  }
+
+  /** Also to standard error, as it is, where the log is a file. */
+  error(error: unknown): void {
+    const message = errorMessage(error);
+    this.#write("error", message);
+    if (this.#path !== undefined) process.stderr.write(`${message}\n`);
+  }
+
+  #write(level: string, message: string): void {
+    const time = new Date().toISOString().replace(/\.\d+Z$/, "Z");
+    const line =
+      this.#format === "json"
+        ? JSON.stringify({ level, msg: message, time })
+        : `time="${time}" level=${level} msg=${JSON.stringify(message)}`;
+    if (this.#path === undefined) process.stderr.write(`${line}\n`);
+    else appendFileSync(this.#path, `${line}\n`, { mode: 0o600 });
+  }
+}

@@ -1,0 +1,167 @@
+/** `create`: makes a container from a bundle; its process waits for `start`. `run` shares it. */
+import { readFileSync, realpathSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { CleanupStack } from "../../base/cleanup.ts";
+import { errnoCode, errorMessage, GantryError } from "../../base/errors.ts";
+import { createCgroupManager } from "../cgroup-manager.ts";
+import { parseSpec } from "../config-check.ts";
+import { planForContainer } from "../container-plan.ts";
+import type { Process, Resources, Spec } from "../runtime-spec.ts";
+import { DEFAULT_DEVICE_RULES } from "../spec-defaults.ts";
+import type { CommandContext } from "./command-context.ts";
+import {
+  containerDirectory,
+  fifoPath,
+  forgetContainer,
+  processStat,
+  reserveContainer,
+  storeContainer,
+  withContainerLock,
+  type StoredContainer,
+} from "./container-state.ts";
+import { launch, launchAndStay, type LaunchedChild, type LaunchOptions } from "./launcher.ts";
+import { writePidFile } from "./pid-file.ts";
+
+export interface CreateOptions {
+  bundle: string;
+  consoleSocket?: string;
+  pidFile?: string;
+  /** False: chroot instead of pivot_root. */
+  pivot: boolean;
+  /** False: keep the caller's session keyring. */
+  newKeyring: boolean;
+  preserveFds: number;
+}
+
+/** Stands in for a configuration without a process: it can be created, and never started. */
+const NO_PROCESS: Process = { user: { uid: 0, gid: 0 }, cwd: "/", args: ["/"], env: [] };
+const REMOVE_TIMEOUT_MS = 10_000;
+
+export async function create(context: CommandContext, id: string, options: CreateOptions): Promise<void> {
+  const { spec } = readBundle(options.bundle);
+  if (spec.process?.terminal && !options.consoleSocket) {
+    throw new GantryError("invalid-argument", "a terminal needs --console-socket, or run in the foreground");
+  }
+  if (!spec.process?.terminal && options.consoleSocket) {
+    throw new GantryError("invalid-argument", "--console-socket needs process.terminal");
+  }
+  await makeContainer(context, id, options, async (launchOptions) => ({ pid: launch(launchOptions) }));
+}
+
+/** As `create`, with the launcher staying as the process's parent. */
+export async function createAttached(
+  context: CommandContext,
+  id: string,
+  options: CreateOptions,
+): Promise<{ container: StoredContainer; child: LaunchedChild }> {
+  const { container, launched } = await makeContainer(context, id, options, launchAndStay);
+  return { container, child: launched };
+}
+
+async function makeContainer<T extends { pid: number }>(
+  context: CommandContext,
+  id: string,
+  options: CreateOptions,
+  start: (launchOptions: LaunchOptions) => Promise<T>,
+): Promise<{ container: StoredContainer; launched: T }> {
+  const { bundle, spec, rootfs } = readBundle(options.bundle);
+  const { root, log } = context;
+  await using undo = new CleanupStack((name, error) => log.warn(`${name}: ${errorMessage(error)}`));
+  reserveContainer(root, id);
+  undo.push("delete the state directory", () => forgetContainer(root, id));
+  return await withContainerLock(root, id, async () => {
+    const cgroupPath = spec.linux?.cgroupsPath ? resolve("/", spec.linux.cgroupsPath) : `/gantry-oci/${id}`;
+    const cgroup = await createCgroupManager().create(cgroupPath, resourcesWithDevices(spec));
+    undo.push("remove the cgroup", () => cgroup.remove(AbortSignal.timeout(REMOVE_TIMEOUT_MS)));
+
+    const { consoleAddon } = await import("../../native/console.ts");
+    const fifo = fifoPath(root, id);
+    consoleAddon.makeFifo(fifo, 0o600);
+    const plan = planForContainer(spec.process ? spec : { ...spec, process: NO_PROCESS }, {
+      rootfs: { type: "bind", source: rootfs, readonly: false },
+      cgroup: cgroup.entries(),
+      gate: { fifo },
+      checkCommand: spec.process !== undefined,
+      noPivot: !options.pivot,
+      preserveFds: options.preserveFds,
+      hookState: hookState(spec, id, bundle),
+      ...(hasHooks(spec) ? { rootfsTarget: rootfs } : {}),
+      ...(options.newKeyring ? { keyring: `_ses.${id}` } : {}),
+    });
+    const launched = await start({
+      plan,
+      directory: containerDirectory(root, id),
+      preserveFds: options.preserveFds,
+      ...(spec.process?.terminal && options.consoleSocket
+        ? { consoleSocket: resolve(options.consoleSocket) }
+        : {}),
+    });
+    const { pid } = launched;
+    undo.push("kill the process", () => {
+      process.kill(pid, "SIGKILL");
+    });
+    const startTime = processStat(pid)?.startTime ?? 0;
+    const created = new Date().toISOString();
+    const container = {
+      id,
+      bundle,
+      rootfs,
+      pid,
+      startTime,
+      created,
+      cgroupPath,
+      noPivot: !options.pivot,
+      spec,
+    };
+    if (options.pidFile) writePidFile(options.pidFile, pid);
+    storeContainer(root, container);
+    undo.disarm();
+    return { container, launched };
+  });
+}
+
+/** The bundle's checked configuration. @throws GantryError not-found, invalid-argument. */
+export function readBundle(bundlePath: string): { bundle: string; spec: Spec; rootfs: string } {
+  const bundle = resolve(bundlePath);
+  const configPath = join(bundle, "config.json");
+  let text: string;
+  try {
+    text = readFileSync(configPath, "utf8");
+  } catch (error) {
+    const kind = errnoCode(error) === "ENOENT" ? "not-found" : "invalid-argument";
+    throw new GantryError(kind, `open ${configPath}: ${errnoCode(error) ?? String(error)}`);
+  }
+  const spec = parseSpec(text, "config.json");
+  const rootfsPath = resolve(bundle, spec.root?.path ?? "");
+  try {
+    const rootfs = realpathSync(rootfsPath);
+    if (!statSync(rootfs).isDirectory())
+      throw new GantryError("invalid-argument", `config.json: root.path: ${rootfs} is not a directory`);
+    return { bundle, spec, rootfs };
+  } catch (error) {
+    if (error instanceof GantryError) throw error;
+    throw new GantryError(
+      "invalid-argument",
+      `config.json: root.path: ${rootfsPath}: ${errnoCode(error) ?? String(error)}`,
+    );
+  }
+}
+
+/** Every container has the standard devices, whatever its own list says; the list comes first, as it may deny all. */
+function resourcesWithDevices(spec: Spec): Resources {
+  const resources = spec.linux?.resources ?? {};
+  return { ...resources, devices: [...(resources.devices ?? []), ...DEFAULT_DEVICE_RULES] };
+}
+
+function hasHooks(spec: Spec): boolean {
+  return Object.values(spec.hooks ?? {}).some((list) => Array.isArray(list) && list.length > 0);
+}
+
+function hookState(spec: Spec, id: string, bundle: string): Record<string, unknown> {
+  return {
+    ociVersion: spec.ociVersion,
+    id,
+    bundle,
+    ...(spec.annotations ? { annotations: spec.annotations } : {}),
+  };
+}

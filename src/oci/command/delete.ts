@@ -1,0 +1,59 @@
+/** `delete`: removes what is left of a stopped container, or, forced, of any. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { errorKind, errorMessage, GantryError } from "../../base/errors.ts";
+import { processAddon } from "../../native/process.ts";
+import { createCgroupManager } from "../cgroup-manager.ts";
+import type { CommandContext } from "./command-context.ts";
+import {
+  containerState,
+  containerStatus,
+  forgetContainer,
+  isAlive,
+  loadContainer,
+  withContainerLock,
+} from "./container-state.ts";
+import { runHooks } from "./hooks.ts";
+
+const REMOVE_TIMEOUT_MS = 10_000;
+const SIGKILL = 9;
+
+export async function deleteContainer(context: CommandContext, id: string, force: boolean): Promise<void> {
+  const { root, log } = context;
+  try {
+    await withContainerLock(root, id, async () => {
+      const container = loadContainer(root, id);
+      const status = containerStatus(root, container);
+      if (status !== "stopped" && !force) {
+        throw new GantryError(
+          "failed-precondition",
+          `cannot delete container ${id} that is not stopped: ${status}`,
+        );
+      }
+      if (status !== "stopped") {
+        processAddon.killProcess(container.pid, container.startTime, SIGKILL);
+        for (const deadline = Date.now() + REMOVE_TIMEOUT_MS; isAlive(container); await sleep(1)) {
+          if (Date.now() > deadline)
+            throw new GantryError(
+              "deadline-exceeded",
+              `process ${container.pid} of container ${id} does not die`,
+            );
+        }
+      }
+      await createCgroupManager().load(container.cgroupPath).remove(AbortSignal.timeout(REMOVE_TIMEOUT_MS));
+      const state = containerState(root, container);
+      forgetContainer(root, id);
+      for (const hook of container.spec.hooks?.poststop ?? []) {
+        try {
+          runHooks("poststop", [hook], state);
+        } catch (error) {
+          // A failure is logged, and the next hook runs (runtime.md, "Lifecycle").
+          log.warn(errorMessage(error));
+        }
+      }
+    });
+  } catch (error) {
+    if (!force || errorKind(error) !== "not-found") throw error;
+    // What a create that was cut off has left.
+    forgetContainer(root, id);
+  }
+}

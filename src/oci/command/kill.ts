@@ -1,0 +1,26 @@
+/** `kill`: sends a signal to the container's process, or to all of its processes. */
+import { errnoCode, GantryError } from "../../base/errors.ts";
+import { processAddon } from "../../native/process.ts";
+import { createCgroupManager } from "../cgroup-manager.ts";
+import type { CommandContext } from "./command-context.ts";
+import { containerStatus, loadContainer } from "./container-state.ts";
+import { signalNumber } from "./signal-number.ts";
+
+export async function kill(context: CommandContext, id: string, signal: string, all: boolean): Promise<void> {
+  const number = signalNumber(signal);
+  const container = loadContainer(context.root, id);
+  if (all) {
+    for (const pid of await createCgroupManager().load(container.cgroupPath).processes()) {
+      try {
+        process.kill(pid, number);
+      } catch (error) {
+        if (errnoCode(error) !== "ESRCH") throw error;
+      }
+    }
+    return;
+  }
+  const alive = containerStatus(context.root, container) !== "stopped";
+  if (!alive || !processAddon.killProcess(container.pid, container.startTime, number)) {
+    throw new GantryError("failed-precondition", "container not running");
+  }
+}

@@ -1,0 +1,54 @@
+/** `run`: create and start in one; in the foreground also wait and delete. */
+import { mkdirSync } from "node:fs";
+import type { CommandContext } from "./command-context.ts";
+import { create, createAttached, readBundle, type CreateOptions } from "./create.ts";
+import { deleteContainer } from "./delete.ts";
+import { SignalForwarder, waitInForeground } from "./foreground.ts";
+import { start } from "./start.ts";
+import { ForegroundTerminal } from "./terminal.ts";
+
+export interface RunOptions extends CreateOptions {
+  detach: boolean;
+  keep: boolean;
+}
+
+/** Exit status of the container's process; 0 when detached. */
+export async function run(context: CommandContext, id: string, options: RunOptions): Promise<number> {
+  if (options.detach) {
+    await create(context, id, options);
+    try {
+      await start(context, id);
+    } catch (error) {
+      await deleteContainer(context, id, true);
+      throw error;
+    }
+    return 0;
+  }
+  const { spec } = readBundle(options.bundle);
+  const signals = new SignalForwarder();
+  let terminal: ForegroundTerminal | undefined;
+  try {
+    if (spec.process?.terminal && !options.consoleSocket) {
+      mkdirSync(context.root, { recursive: true, mode: 0o700 });
+      terminal = new ForegroundTerminal(context.root);
+    }
+    const consoleSocket = terminal?.socketPath ?? options.consoleSocket;
+    const { child } = await createAttached(context, id, {
+      ...options,
+      ...(consoleSocket ? { consoleSocket } : {}),
+    });
+    try {
+      terminal?.connect();
+      signals.attach(child);
+      await start(context, id);
+      const code = await waitInForeground(child, terminal);
+      terminal = undefined;
+      return code;
+    } finally {
+      if (!options.keep) await deleteContainer(context, id, true);
+    }
+  } finally {
+    await terminal?.close();
+    signals.stop();
+  }
+}

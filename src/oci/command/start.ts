@@ -1,0 +1,54 @@
+/** `start`: lets a created container execute its command. */
+import { closeSync, constants, openSync, rmSync, writeSync } from "node:fs";
+import { errnoCode, GantryError } from "../../base/errors.ts";
+import type { CommandContext } from "./command-context.ts";
+import {
+  containerState,
+  containerStatus,
+  fifoPath,
+  loadContainer,
+  withContainerLock,
+} from "./container-state.ts";
+import { runHooks } from "./hooks.ts";
+
+export async function start(context: CommandContext, id: string): Promise<void> {
+  const { root } = context;
+  await withContainerLock(root, id, async () => {
+    const container = loadContainer(root, id);
+    switch (containerStatus(root, container)) {
+      case "stopped":
+        throw new GantryError("failed-precondition", "cannot start a container that has stopped");
+      case "running":
+        throw new GantryError("failed-precondition", "cannot start an already running container");
+      case "creating":
+      case "created":
+        break;
+    }
+    if (!container.spec.process)
+      throw new GantryError("failed-precondition", "cannot start a container without a process");
+    openGate(fifoPath(root, id));
+    try {
+      runHooks("poststart", container.spec.hooks?.poststart, containerState(root, container));
+    } catch (error) {
+      // The specification wants the failure logged and the container left running (runtime.md, "Lifecycle").
+      context.log.warn(error instanceof Error ? error.message : String(error));
+    }
+  });
+}
+
+function openGate(fifo: string): void {
+  let fd: number;
+  try {
+    fd = openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (errnoCode(error) === "ENXIO")
+      throw new GantryError("failed-precondition", "cannot start a container that has stopped");
+    throw error;
+  }
+  try {
+    writeSync(fd, "\n");
+    rmSync(fifo);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,8 @@
+/** `state`: prints the container's state as JSON (runtime.md, "State"). */
+import type { CommandContext } from "./command-context.ts";
+import { containerState, loadContainer } from "./container-state.ts";
+
+export function state(context: CommandContext, id: string): void {
+  const container = loadContainer(context.root, id);
+  process.stdout.write(`${JSON.stringify(containerState(context.root, container), undefined, 2)}\n`);
+}

@@ -1,0 +1,65 @@
+/**
+ * The terminal of a process in the foreground: its master comes from the launcher, and is joined with the terminal
+ * that this command has.
+ */
+import { closeSync, createReadStream, rmSync, write } from "node:fs";
+import { join } from "node:path";
+import { errnoCode } from "../../base/errors.ts";
+import { consoleAddon } from "../../native/console.ts";
+
+const RECEIVE_TIMEOUT_MS = 10_000;
+
+export class ForegroundTerminal {
+  readonly socketPath: string;
+  readonly #listener: number;
+  #master = -1;
+  #drained: Promise<void> = Promise.resolve();
+  readonly #onResize = (): void => this.#resize();
+  readonly #onInput = (chunk: Buffer): void => {
+    if (this.#master >= 0) write(this.#master, chunk, () => undefined);
+  };
+
+  /** @param directory private, with a path short enough for a socket in it. */
+  constructor(directory: string) {
+    this.socketPath = join(directory, `console-${process.pid}`);
+    this.#listener = consoleAddon.consoleListen(this.socketPath);
+  }
+
+  /** Takes the master that the launcher has sent, and starts copying. */
+  connect(): void {
+    this.#master = consoleAddon.consoleReceive(this.#listener, RECEIVE_TIMEOUT_MS);
+    this.#resize();
+    process.on("SIGWINCH", this.#onResize);
+    if (process.stdin.isTTY) process.stdin.setRawMode(true);
+    process.stdin.on("data", this.#onInput);
+    const output = createReadStream("", { fd: this.#master, autoClose: false });
+    output.pipe(process.stdout, { end: false });
+    this.#drained = new Promise((resolve) => {
+      output.on("end", resolve);
+      // Reading a master whose last slave has been closed fails with EIO: that is its end.
+      output.on("error", () => resolve());
+    });
+  }
+
+  /** After the process has ended: waits for its last output, and gives the terminal back. */
+  async close(): Promise<void> {
+    await this.#drained;
+    process.off("SIGWINCH", this.#onResize);
+    process.stdin.off("data", this.#onInput);
+    if (process.stdin.isTTY) process.stdin.setRawMode(false);
+    process.stdin.pause();
+    if (this.#master >= 0) closeSync(this.#master);
+    closeSync(this.#listener);
+    rmSync(this.socketPath, { force: true });
+  }
+
+  #resize(): void {
+    const { columns, rows } = process.stdout;
+    if (!columns || !rows || this.#master < 0) return;
+    try {
+      consoleAddon.setWindowSize(this.#master, columns, rows);
+    } catch (error) {
+      if (errnoCode(error) !== "EIO") throw error;
+    }
+  }
+}
