@@ -9,7 +9,7 @@
  * `collect` through its lease, or as a port of the bridge that no lease knows.
  */
 import { closeSync, constants, openSync } from "node:fs";
-import { CleanupStack } from "../base/cleanup.ts";
+import { CleanupStack, runAll } from "../base/cleanup.ts";
 import { errnoCode, errorMessage, GantryError, wrapError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { KeyedMutex } from "../base/mutex.ts";
@@ -106,16 +106,28 @@ class BridgeNetwork implements PodNetwork {
 
   async collect(podSandboxIds: ReadonlySet<string>): Promise<void> {
     const signal = new AbortController().signal;
-    for (const id of this.#leases.ids()) {
-      if (podSandboxIds.has(id)) continue;
-      this.#log.info({ podSandboxId: id }, "releasing the network of a pod that is gone");
-      await this.#pods.run(id, signal, () => this.#teardown(id));
-    }
+    const gone = this.#leases.ids().filter((id) => !podSandboxIds.has(id));
+    await runAll(
+      gone.map((id) => ({
+        name: "release the network of a pod that is gone",
+        step: () => this.#pods.run(id, signal, () => this.#teardown(id)),
+      })),
+    );
     const known = new Set(this.#leases.ids().map(podLinkName));
     const stray = (await listBridgePorts(this.#options.bridge)).filter(({ name }) => !known.has(name));
-    for (const { name } of stray) {
-      this.#log.info({ device: name }, "deleting a device of no pod");
-      await exchange({ protocol: NETLINK_ROUTE, messages: [deleteLink(name)], accept: ["ENODEV"] });
+    await runAll(
+      stray.map(({ name }) => ({
+        name: `delete device "${name}" of no pod`,
+        step: async () => {
+          await exchange({ protocol: NETLINK_ROUTE, messages: [deleteLink(name)], accept: ["ENODEV"] });
+        },
+      })),
+    );
+    if (gone.length + stray.length > 0) {
+      this.#log.info(
+        { pods: gone, devices: stray.map(({ name }) => name) },
+        "collected networks of pods that are gone",
+      );
     }
     if (known.size > 0) await this.#ready();
   }
