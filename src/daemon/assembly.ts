@@ -10,6 +10,7 @@ import { mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { runAll, type CleanupStep } from "../base/cleanup.ts";
+import { errorMessage } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { createCriServer } from "../cri/server.ts";
 import { createEngine } from "../engine/create-engine.ts";
@@ -119,11 +120,18 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     { name: "unpacker", step: () => unpacker.close() },
     { name: "host", step: () => leaveHost() },
     { name: "engine", step: () => engine.close() },
+    { name: "snapshotter", step: () => snapshotter.settled() },
     { name: "container records", step: () => containerStore.close() },
     { name: "image records", step: () => imageStore.close() },
   ];
   return {
-    listen: (socketPath) => server.listen(socketPath),
+    listen: async (socketPath) => {
+      await server.listen(socketPath);
+      // Nobody waits for what a crash left among the images.
+      images
+        .collect()
+        .catch((error: unknown) => log.warn({ err: errorMessage(error) }, "collecting images failed"));
+    },
     close: (drainMs) => runAll(steps(drainMs)),
   };
 }

@@ -6,7 +6,6 @@ import type { Logger } from "../base/logger.ts";
 import { createCopySnapshotter } from "../snapshotter/copy.ts";
 import { createOverlayfsSnapshotter } from "../snapshotter/overlayfs.ts";
 import { probeOverlayfs } from "../snapshotter/probe-overlayfs.ts";
-import type { Snapshotter } from "../snapshotter/snapshotter.ts";
 import type { RecordStore } from "../store/record-store.ts";
 import type { Config } from "./config-schema.ts";
 
@@ -23,7 +22,7 @@ export function createSnapshotter(
   directory: string,
   stores: SnapshotStores,
   log: Logger,
-): Snapshotter {
+): ReturnType<typeof createOverlayfsSnapshotter> {
   const wanted = config.images.snapshotter;
   if (wanted !== "copy") {
     const own = join(directory, "overlayfs");
