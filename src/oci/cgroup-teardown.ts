@@ -71,23 +71,27 @@ export async function removeDirectories(
   }
 }
 
-/** True when the directory is gone. */
+/** True when the directory is gone, with the empty ones below it. */
 function removeTree(files: CgroupFiles, directory: string): boolean {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      files.rmdir(directory);
-      return true;
-    } catch (error) {
-      const code = errnoCode(error);
-      if (code === "ENOENT") return true;
-      if (code !== "EBUSY" && code !== "ENOTEMPTY") throw wrapError(`cgroup: delete ${directory}`, error);
-      if (attempt > 0) return false;
-      const children = files.children(directory);
-      if (
-        children.length === 0 ||
-        !children.map((child) => removeTree(files, join(directory, child))).every(Boolean)
-      )
-        return false;
-    }
+  if (removeOne(files, directory)) return true;
+  const children = files.children(directory);
+  const gone = children.map((child) => removeTree(files, join(directory, child))).every(Boolean);
+  return children.length > 0 && gone && removeOne(files, directory);
+}
+
+/** Deletes each directory in which nothing is. True when all are gone. */
+export function removeEmptyDirectories(files: CgroupFiles, directories: readonly string[]): boolean {
+  return directories.map((directory) => removeOne(files, directory)).every(Boolean);
+}
+
+function removeOne(files: CgroupFiles, directory: string): boolean {
+  try {
+    files.rmdir(directory);
+    return true;
+  } catch (error) {
+    const code = errnoCode(error);
+    if (code === "ENOENT") return true;
+    if (code === "EBUSY" || code === "ENOTEMPTY") return false;
+    throw wrapError(`cgroup: delete ${directory}`, error);
   }
 }

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../base/errors.ts";
 import type { CgroupFiles } from "./cgroup-files.ts";
 import type { Hierarchies } from "./cgroup-hierarchies.ts";
-import { killAll, processesIn, removeDirectories } from "./cgroup-teardown.ts";
+import { killAll, processesIn, removeDirectories, removeEmptyDirectories } from "./cgroup-teardown.ts";
 import { v1Writes } from "./cgroup-v1-resources.ts";
 import { v1Stats } from "./cgroup-v1-stats.ts";
 import { applyUpdate, applyWrites, makeDirectories } from "./cgroup-write.ts";
@@ -97,6 +97,11 @@ export class V1Cgroup implements Cgroup {
   async remove(signal: AbortSignal): Promise<void> {
     const directories = this.#roots().map((root) => join(root, this.path));
     await removeDirectories(this.#files, directories, signal, () => this.#letDie());
+  }
+
+  async removeIfEmpty(): Promise<boolean> {
+    const directories = this.#roots().map((root) => join(root, this.path));
+    return removeEmptyDirectories(this.#files, directories);
   }
 
   /** A process frozen by v1's freezer takes no SIGKILL. */

@@ -8,7 +8,7 @@ import { GantryError } from "../base/errors.ts";
 import { deviceFilter } from "./cgroup-device-filter.ts";
 import type { CgroupFiles } from "./cgroup-files.ts";
 import { limitOf, nowNs, statField } from "./cgroup-stat-text.ts";
-import { killAll, processesIn, removeDirectories } from "./cgroup-teardown.ts";
+import { killAll, processesIn, removeDirectories, removeEmptyDirectories } from "./cgroup-teardown.ts";
 import { v2Writes } from "./cgroup-v2-resources.ts";
 import { applyUpdate, applyWrites, makeDirectories } from "./cgroup-write.ts";
 import type { Cgroup, CgroupEntries, CgroupStats } from "./cgroup.ts";
@@ -127,6 +127,10 @@ export class V2Cgroup implements Cgroup {
 
   async remove(signal: AbortSignal): Promise<void> {
     await removeDirectories(this.#files, [this.#directory], signal);
+  }
+
+  async removeIfEmpty(): Promise<boolean> {
+    return removeEmptyDirectories(this.#files, [this.#directory]);
   }
 
   #mustExist(): void {

@@ -57,6 +57,8 @@ export interface Cgroup {
   /** SIGKILL to all processes, by cgroup.kill where there is one. */
   kill(): Promise<void>;
   remove(signal: AbortSignal): Promise<void>;
+  /** Deletes the group unless a process or a group is in it; kills nothing. False where something stays. */
+  removeIfEmpty(): Promise<boolean>;
 }
 
 export interface CgroupManager {

@@ -33,6 +33,8 @@ export interface CreateOptions {
   preserveFds: number;
 }
 
+/** Of containers whose configuration names no cgroup; deleted with the last of them. */
+export const DEFAULT_CGROUP_PARENT = "/gantry-oci";
 /** Stands in for a configuration without a process: it can be created, and never started. */
 const NO_PROCESS: Process = { user: { uid: 0, gid: 0 }, cwd: "/", args: ["/"], env: [] };
 const REMOVE_TIMEOUT_MS = 10_000;
@@ -70,7 +72,8 @@ async function makeContainer<T extends { pid: number }>(
   reserveContainer(root, id);
   undo.push("delete the state directory", () => forgetContainer(root, id));
   return await withContainerLock(root, id, async () => {
-    const cgroupPath = spec.linux?.cgroupsPath ? resolve("/", spec.linux.cgroupsPath) : `/gantry-oci/${id}`;
+    const given = spec.linux?.cgroupsPath;
+    const cgroupPath = given ? resolve("/", given) : `${DEFAULT_CGROUP_PARENT}/${id}`;
     const cgroup = await createCgroupManager().create(cgroupPath, resourcesWithDevices(spec));
     undo.push("remove the cgroup", () => cgroup.remove(AbortSignal.timeout(REMOVE_TIMEOUT_MS)));
 

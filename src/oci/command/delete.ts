@@ -12,6 +12,7 @@ import {
   loadContainer,
   withContainerLock,
 } from "./container-state.ts";
+import { DEFAULT_CGROUP_PARENT } from "./create.ts";
 import { runHooks } from "./hooks.ts";
 
 const REMOVE_TIMEOUT_MS = 10_000;
@@ -39,7 +40,10 @@ export async function deleteContainer(context: CommandContext, id: string, force
             );
         }
       }
-      await createCgroupManager().load(container.cgroupPath).remove(AbortSignal.timeout(REMOVE_TIMEOUT_MS));
+      const cgroups = createCgroupManager();
+      await cgroups.load(container.cgroupPath).remove(AbortSignal.timeout(REMOVE_TIMEOUT_MS));
+      if (container.cgroupPath.startsWith(`${DEFAULT_CGROUP_PARENT}/`))
+        await cgroups.load(DEFAULT_CGROUP_PARENT).removeIfEmpty();
       const state = containerState(root, container);
       forgetContainer(root, id);
       for (const hook of container.spec.hooks?.poststop ?? []) {
