@@ -23,7 +23,7 @@
 #define SHIM_MESSAGE_STATUS 8u /* OK with the pids, start times, STATE, and the exit fields if exited */
 #define SHIM_MESSAGE_DELETE 9u /* ends the shim and deletes its directory; EBUSY while the container lives, unless FORCE */
 #define SHIM_MESSAGE_EXEC 10u /* turns the connection into a process's stream; OK with its PID, then stream frames */
-#define SHIM_MESSAGE_ATTACH 11u /* turns the connection into the container's stream; OK, then stream frames */
+#define SHIM_MESSAGE_ATTACH 11u /* turns the connection into the container's stream; OK with its OPTIONS, then stream frames */
 #define SHIM_MESSAGE_STDIN 32u /* client to shim: bytes for standard input */
 #define SHIM_MESSAGE_STDIN_CLOSE 33u /* client to shim: end of standard input */
 #define SHIM_MESSAGE_STDOUT 34u /* shim to client: bytes of standard output, or of the terminal */

@@ -148,7 +148,10 @@ static void handle_attach(struct shim *shim, struct connection *connection, uint
     }
     connection->mode = CONNECTION_ATTACH;
     connection->stream_request = request;
-    reply_ok(shim, connection, request);
+    struct reply reply;
+    reply_begin(&reply, SHIM_MESSAGE_OK, request);
+    reply_u32(&reply, SHIM_FIELD_OPTIONS, shim->container.options);
+    connection_send(shim, connection, &reply);
 }
 
 static void handle_delete(struct shim *shim, struct connection *connection, const struct frame *frame) {

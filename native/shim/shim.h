@@ -19,8 +19,8 @@
 
 #include "../executor/launch.h"
 #include "cri_log.h"
-#include "loop.h"
 #include "frame.h"
+#include "loop.h"
 
 #define SHIM_MAX_CONNECTIONS 128
 #define CONNECTION_IN_BYTES (SHIM_LIMIT_FRAME + SHIM_FRAME_HEADER_BYTES)

@@ -52,7 +52,7 @@ export class ShimConnection {
     socket.on("close", () => {
       this.#closed = true;
       const error = new GantryError("unavailable", "the shim's connection is closed");
-      for (const id of [...this.#pending.keys()]) this.#take(id)?.reject(error);
+      for (const id of this.#pending.keys()) this.#take(id)?.reject(error);
       gone.resolve();
     });
     socket.write(helloFrame());
@@ -85,11 +85,6 @@ export class ShimConnection {
 
   close(): void {
     this.#socket.destroy();
-  }
-
-  /** An idle connection alone does not keep the process running. */
-  unref(): void {
-    this.#socket.unref();
   }
 
   #take(id: number): Pending | undefined {

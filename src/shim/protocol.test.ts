@@ -12,7 +12,7 @@ test("the C header is what the tables say", () => {
 
 test("no number is given twice", () => {
   for (const table of [MESSAGE_TABLE, FIELD_TABLE, OPTION_TABLE]) {
-    const numbers = Object.values(table).map(([number]) => number);
+    const numbers = Object.values<readonly [number, string]>(table).map(([number]) => number);
     assert.equal(new Set(numbers).size, numbers.length);
   }
 });

@@ -38,7 +38,7 @@ export const MESSAGE_TABLE = {
   STATUS: [8, "OK with the pids, start times, STATE, and the exit fields if exited"],
   DELETE: [9, "ends the shim and deletes its directory; EBUSY while the container lives, unless FORCE"],
   EXEC: [10, "turns the connection into a process's stream; OK with its PID, then stream frames"],
-  ATTACH: [11, "turns the connection into the container's stream; OK, then stream frames"],
+  ATTACH: [11, "turns the connection into the container's stream; OK with its OPTIONS, then stream frames"],
   STDIN: [32, "client to shim: bytes for standard input"],
   STDIN_CLOSE: [33, "client to shim: end of standard input"],
   STDOUT: [34, "shim to client: bytes of standard output, or of the terminal"],

@@ -60,6 +60,7 @@ test("a container with a terminal: attach, resize, log as the terminal has it", 
   const shim = await start("a", "read line; stty size; exit 1", { terminal: true, stdin: true });
   await shim.resize(100, 50);
   const client = await shim.attach(never);
+  assert.equal(client.stderr, undefined);
   client.stdin?.write("go\n");
   assert.equal(await collect(client.stdout), "go\r\n50 100\r\n");
   assert.equal((await shim.wait()).exitCode, 1);
@@ -81,6 +82,7 @@ test("a client that does not read holds the container up for a while and is then
   const script = `while [ ! -e ${go} ]; do sleep 0.01; done; head -c 4000000 /dev/zero | tr '\\0' x | fold; echo > ${done}`;
   const shim = await start("a", script);
   const stuck = await shim.attach(never);
+  assert.equal(stuck.stdin, undefined);
   writeFileSync(go, "");
   await new Promise((resolve) => setTimeout(resolve, 200));
   assert.ok(!existsSync(done), "the container did not wait for its reader");

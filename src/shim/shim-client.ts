@@ -7,13 +7,14 @@
 import { rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { abortable } from "../base/abort.ts";
 import { GantryError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { processAddon } from "../native/process.ts";
 import { ShimConnection } from "./connection.ts";
 import { explainRequest, ShimRequestError } from "./failure.ts";
 import type { PlanFailure } from "./failure.ts";
-import type { FieldReader } from "./frame.ts";
+import type { FieldReader, Fields } from "./frame.ts";
 import { MESSAGE, OPTION } from "./protocol.ts";
 import { ProcessStream } from "./process-stream.ts";
 import type { StreamRequest } from "./process-stream.ts";
@@ -93,10 +94,10 @@ export class ShimClient implements Shim {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
     const plan = this.#plan;
     try {
-      await this.#request(MESSAGE.START);
+      /* Hooks may take their time: the caller's signal is the limit. */
+      await abortable(this.#request(MESSAGE.START, {}, 0), signal);
     } catch (error) {
       throw explainPlan(this.#name, error, plan, this.#options.explain);
     }
@@ -138,8 +139,13 @@ export class ShimClient implements Shim {
 
   async attach(signal: AbortSignal): Promise<ProcessStreams> {
     const request = { type: MESSAGE.ATTACH, fields: {}, stdin: true, stderr: true } as const;
-    const { stream } = await this.#explained(this.#open(request, signal));
-    return this.#streams(stream, undefined);
+    const { stream, fields } = await this.#explained(this.#open(request, signal));
+    const options = fields.u32("OPTIONS") ?? 0;
+    return {
+      ...this.#streams(stream, undefined),
+      stdin: options & OPTION.STDIN ? stream.stdin : undefined,
+      stderr: options & OPTION.TERMINAL ? undefined : stream.stderr,
+    };
   }
 
   async resize(width: number, height: number): Promise<void> {
@@ -191,8 +197,8 @@ export class ShimClient implements Shim {
     return processAddon.killProcess(initPid, initStartTime, SIGKILL);
   }
 
-  #request(type: number, fields = {}): Promise<FieldReader> {
-    if (this.#connection) return this.#connection.request(type, fields);
+  #request(type: number, fields: Fields = {}, timeoutMs?: number): Promise<FieldReader> {
+    if (this.#connection) return this.#connection.request(type, fields, timeoutMs);
     return Promise.reject(new GantryError("unavailable", `${this.#name}: its shim is gone`));
   }
 

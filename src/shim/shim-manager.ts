@@ -77,13 +77,15 @@ class Manager implements ShimManager {
     /* The container dies with its shim. */
     signal.addEventListener("abort", kill, { once: true });
     try {
-      const reply = await connection.request(MESSAGE.LAUNCH, {
+      const request = {
         DIRECTORY: directory,
         OPTIONS: optionBits(options),
         LOG_PATH: options.log?.path,
         MEMORY_CGROUP: options.memoryCgroupDirectory,
         PLAN: options.plan,
-      });
+      };
+      /* Hooks may take their time: the caller's signal is the limit. */
+      const reply = await connection.request(MESSAGE.LAUNCH, request, 0);
       const pids: PidRecord = {
         shimPid: reply.u32("SHIM_PID") ?? spawned.pid,
         shimStartTime: Number(reply.u64("SHIM_START_TIME") ?? 0n),

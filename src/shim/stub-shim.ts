@@ -53,11 +53,11 @@ export interface ShimFixture {
   manager: ShimManager;
   directory: string;
   program: string;
-  log(id: string): string;
+  log: (id: string) => string;
   /** Mounts a small tmpfs and returns its path. */
-  disk(size: string): string;
+  disk: (size: string) => string;
   /** Starts a shell script with a log at log(id). */
-  start(id: string, script: string, more?: Partial<ShimStart>): Promise<Shim>;
+  start: (id: string, script: string, more?: Partial<ShimStart>) => Promise<Shim>;
 }
 
 export const never: AbortSignal = new AbortController().signal;

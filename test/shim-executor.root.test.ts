@@ -5,21 +5,21 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import { silentLogger } from "../base/logger.ts";
-import { shimProgram } from "../native/addon.ts";
-import { compileExecPlan, compilePlan } from "../oci/plan-compile.ts";
-import { explainPlanError } from "../oci/plan-explain.ts";
-import { TestContainer } from "../oci/plan-test-container.ts";
-import type { Process } from "../oci/runtime-spec.ts";
-import { createShimManager } from "./shim-manager.ts";
-import type { Shim, ShimManager, ShimStart } from "./shim.ts";
-import { collect, ended, eventually, joinLog, never, readLog, runExec } from "./stub-shim.ts";
+import { silentLogger } from "../src/base/logger.ts";
+import { shimProgram } from "../src/native/addon.ts";
+import { compileExecPlan, compilePlan } from "../src/oci/plan-compile.ts";
+import { explainPlanError } from "../src/oci/plan-explain.ts";
+import { TestContainer } from "../src/oci/plan-test-container.ts";
+import type { Process } from "../src/oci/runtime-spec.ts";
+import { createShimManager } from "../src/shim/shim-manager.ts";
+import type { Shim, ShimManager, ShimStart } from "../src/shim/shim.ts";
+import { collect, ended, eventually, joinLog, never, readLog, runExec } from "../src/shim/stub-shim.ts";
 
 interface Fixture {
   manager: ShimManager;
   log: string;
-  start(command: string, process?: Partial<Process>, more?: Partial<ShimStart>): Promise<Shim>;
-  execPlan(command: string, process?: Partial<Process>): Uint8Array;
+  start: (command: string, process?: Partial<Process>, more?: Partial<ShimStart>) => Promise<Shim>;
+  execPlan: (command: string, process?: Partial<Process>) => Uint8Array;
 }
 
 function fixture(t: TestContext): Fixture {
