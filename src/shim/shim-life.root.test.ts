@@ -38,12 +38,14 @@ function status(pid: number, name: string): string {
 
 test("a shim is nobody's child, has its own session, and hands nothing on", async (t) => {
   const { start, directory } = shimFixture(t);
-  const shim = await start("a", FOREVER);
+  const shim = await start("a", "", { plan: stubPlan(["/bin/sleep", "1000"]) });
   assert.notEqual(stat(shim.shimPid).parent, process.pid);
   assert.equal(stat(shim.shimPid).session, shim.shimPid);
   assert.equal(readFileSync(`/proc/${shim.shimPid}/environ`, "utf8"), "");
   assert.equal(readFileSync(`/proc/${shim.shimPid}/cmdline`, "utf8"), "gantry-shim\0run\0a\0");
   assert.equal(stat(shim.initPid).parent, shim.shimPid);
+  const executed = (): boolean => readFileSync(`/proc/${shim.initPid}/comm`, "utf8") === "sleep\n";
+  await eventually("the command to be executed", executed);
   assert.deepEqual(readdirSync(`/proc/${shim.initPid}/fd`).toSorted(), ["0", "1", "2"]);
   for (const name of ["SigBlk", "SigIgn"]) assert.equal(status(shim.initPid, name), "0000000000000000");
   assert.equal(statSync(join(directory, "shims")).mode & 0o777, 0o700);
