@@ -244,7 +244,7 @@ test("a command that does not exist: create succeeds, start fails, the container
   const { container_id: id } = (await create(container({ command: ["/no/such/program"] }))) as {
     container_id: string;
   };
-  await refused(client.StartContainer({ container_id: id }), status.NOT_FOUND, /\/no\/such\/program/);
+  await refused(client.StartContainer({ container_id: id }), status.FAILED_PRECONDITION, /\/no\/such\/program/);
   const { status: found } = await client.ContainerStatus({ container_id: id });
   assert.deepEqual([found?.state, found?.exit_code, found?.reason], ["CONTAINER_EXITED", 128, "StartError"]);
   await client.RemoveContainer({ container_id: id });
@@ -361,7 +361,11 @@ test("an exec that outlives its timeout is killed and told as such", async () =>
   );
   const { stdout } = await client.ExecSync({ container_id: id, cmd: ["ps"], timeout: 5 });
   assert.doesNotMatch(stdout.toString(), /sleep 333/);
-  await refused(client.ExecSync({ container_id: id, cmd: ["/no/such"] }), status.NOT_FOUND, /\/no\/such/);
+  await refused(
+    client.ExecSync({ container_id: id, cmd: ["/no/such"] }),
+    status.FAILED_PRECONDITION,
+    /\/no\/such/,
+  );
   await client.RemoveContainer({ container_id: id });
 });
 

@@ -11,6 +11,7 @@ import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { runAll, type CleanupStep } from "../base/cleanup.ts";
 import { errorMessage } from "../base/errors.ts";
+import { errorKind } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { createCriServer } from "../cri/server.ts";
 import { createEngine } from "../engine/create-engine.ts";
@@ -22,7 +23,7 @@ import { shimProgram } from "../native/addon.ts";
 import { createBridgeNetwork } from "../network/bridge-network.ts";
 import { createLoopbackNetwork } from "../network/loopback-network.ts";
 import type { PodNetwork } from "../network/pod-network.ts";
-import type { Cgroup } from "../oci/cgroup.ts";
+import type { Cgroup, CgroupManager } from "../oci/cgroup.ts";
 import { createCgroupManager } from "../oci/cgroup-manager.ts";
 import { explainPlanError } from "../oci/plan-explain.ts";
 import { createShimManager } from "../shim/shim-manager.ts";
@@ -75,7 +76,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
   });
 
   const cgroups = createCgroupManager();
-  const shimGroup = await cgroups.create(config.runtime.shim_cgroup, {});
+  const shimGroup = await ensureGroup(cgroups, config.runtime.shim_cgroup);
   const network = createNetwork(config, containerStore, part("network"));
   const engine = await createEngine({
     stateDirectory: config.state,
@@ -134,6 +135,16 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     },
     close: (drainMs) => runAll(steps(drainMs)),
   };
+}
+
+/** The group, made now or by an earlier daemon whose shims are still in it. */
+async function ensureGroup(cgroups: CgroupManager, path: string): Promise<Cgroup> {
+  try {
+    return await cgroups.create(path, {});
+  } catch (error) {
+    if (errorKind(error) === "already-exists") return cgroups.load(path);
+    throw error;
+  }
 }
 
 /** How a shim gets into its group: cgroup.procs files, or the directory where there is the unified hierarchy alone. */

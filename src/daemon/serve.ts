@@ -38,7 +38,12 @@ export async function serve({ config, files }: LoadedConfig): Promise<void> {
   enableCompileCache(join(config.root, "compile-cache"));
   const { assemble } = await import("./assembly.ts");
   const daemon = await assemble(config, log);
-  await daemon.listen(socketPath);
+  try {
+    await daemon.listen(socketPath);
+  } catch (error) {
+    await daemon.close(0);
+    throw error;
+  }
   log.info(
     { version: VERSION, listen: config.listen, root: config.root, state: config.state, files },
     "ready",

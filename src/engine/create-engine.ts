@@ -1,6 +1,7 @@
 /** Puts the engine together from its parts, and recovers what an earlier daemon left. */
 import { readFileSync } from "node:fs";
 import { containerStats, listContainerStats } from "./container-stats.ts";
+import { collectingImages } from "./image-collection.ts";
 import { createContainer } from "./container-create.ts";
 import { listContainers, listPodSandboxes } from "./container-list.ts";
 import { removeContainer } from "./container-remove.ts";
@@ -19,8 +20,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   const context = createEngineContext(options, bootId);
   await recover(context);
+  const images = collectingImages(options.images, options.log);
   return {
-    images: options.images,
+    images,
     cgroupDriver: options.cgroups.driver,
     runPodSandbox: (config, handler, signal) => runPodSandbox(context, config, handler, signal),
     stopPodSandbox: (id, signal) => stopPodSandbox(context, id, signal),

@@ -214,6 +214,7 @@ export class FakeParts {
       },
     } as unknown as ImageRecord;
     const fake: Partial<ImageService> = {
+      collect: () => Promise.resolve(),
       get: (name) => (name === "example.com/app:1" || name === id ? record : undefined),
     };
     return fake as ImageService;

@@ -11,6 +11,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { listMountsBelow, unmount } from "../../src/native/mount.ts";
+
 const repository = join(import.meta.dirname, "../..");
 
 export interface TestDaemonOptions {
@@ -111,9 +113,10 @@ export class TestDaemon {
     await this.stop("SIGKILL");
   }
 
-  /** Deletes its directory. The daemon has been stopped and has no pods. */
+  /** Deletes its directory, and where a test has failed before its end, what is still mounted below it. */
   async remove(): Promise<void> {
     await this.stop();
+    for (const target of await listMountsBelow(this.directory)) await unmount(target);
     await rm(this.directory, { recursive: true, force: true });
   }
 

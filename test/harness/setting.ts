@@ -7,6 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { runAll } from "../../src/base/cleanup.ts";
 import { criTools } from "./cri-tools.ts";
 import { Crictl } from "./crictl.ts";
 import { TestDaemon, type TestDaemonOptions } from "./daemon.ts";
@@ -38,16 +39,15 @@ export async function makeSetting(options: TestDaemonOptions = {}): Promise<Sett
     daemon,
     crictl,
     finish: async () => {
-      try {
-        await crictl.try("rmp", "--all", "--force");
-        await crictl.try("rmi", "--all");
-        assert.equal(await daemon.stop(), 0, "gantryd ends with 0 when it is asked to stop");
-        await assertNothingLeft(daemon);
-      } finally {
-        await daemon.remove();
-        await registry.stop();
-        await rm(scratch, { recursive: true, force: true });
-      }
+      await runAll([
+        { name: "remove pods", step: async () => void (await crictl.try("rmp", "--all", "--force")) },
+        { name: "remove images", step: async () => void (await crictl.try("rmi", "--all")) },
+        { name: "stop", step: async () => assert.equal(await daemon.stop(), 0, "a clean stop exits with 0") },
+        { name: "leftovers", step: () => assertNothingLeft(daemon) },
+        { name: "remove daemon", step: () => daemon.remove() },
+        { name: "stop registry", step: () => registry.stop() },
+        { name: "remove scratch", step: () => rm(scratch, { recursive: true, force: true }) },
+      ]);
     },
   };
 }
