@@ -14,6 +14,7 @@ import { directoryUsage } from "../../native/files.ts";
 import { LayerWriter } from "./layer-writer.ts";
 import { TarReader } from "./tar-reader.ts";
 import type { Compression } from "./unpack-contract.ts";
+import { ZstdFrameSplitter } from "./zstd-frames.ts";
 
 /** What the worker needs of an UnpackRequest; all of it can be sent. */
 export interface LayerUnpackRequest {
@@ -61,6 +62,8 @@ export class LayerUnpack {
   #blobFile: number | undefined;
   #stream: Duplex | undefined;
   #plain = false;
+  /** Only for zstd. */
+  #frames: ZstdFrameSplitter | undefined;
   /** Resolves when all that was decompressed has been unpacked. */
   #unpacked: Promise<void> = Promise.resolve();
   #streamEnded = false;
@@ -102,7 +105,9 @@ export class LayerUnpack {
     }
     const blobDigest = `sha256:${this.#blobHash.digest("hex")}` as Digest;
     if (blobDigest !== expectedBlobDigest) throw this.#loss(`blob has the digest ${blobDigest}`);
-    if (this.#failure === undefined) this.#attempt(() => this.#reader.end());
+    if (this.#frames?.complete === false)
+      this.#failure ??= new GantryError("invalid-argument", "zstd: cut off");
+    this.#attempt(() => this.#reader.end());
     if (this.#failure !== undefined) throw this.#failure;
     const diffId = `sha256:${this.#diffHash.digest("hex")}` as Digest;
     if (diffId !== expectedDiffId)
@@ -131,21 +136,29 @@ export class LayerUnpack {
       this.#plain = true;
       return;
     }
+    if (actual === "zstd") this.#frames = new ZstdFrameSplitter();
     const stream = decompressor(actual);
     this.#stream = stream;
     this.#unpacked = this.#drain(stream);
   }
 
   async #decompress(block: Buffer): Promise<void> {
+    if (this.#plain) return this.#take(block);
+    let pieces = [block];
+    this.#attempt(() => (pieces = this.#frames?.split(block) ?? pieces));
+    for (const piece of pieces) await this.#feed(piece);
+  }
+
+  /** Resolves when the decompressor has taken it all in, or wants no more. */
+  async #feed(piece: Buffer): Promise<void> {
     const stream = this.#stream;
-    if (!stream) return this.#take(block);
-    // After the last member nothing is decompressed any more: trailing bytes count for the digest only.
-    if (this.#streamEnded || stream.destroyed) return;
+    if (!stream || this.#streamEnded || stream.destroyed || this.#failure !== undefined) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    stream.once("close", resolve);
-    stream.write(block, () => resolve());
+    const taken = (): void => resolve();
+    stream.once("close", taken);
+    stream.write(piece, taken);
     await promise;
-    stream.off("close", resolve);
+    stream.off("close", taken);
   }
 
   async #drain(stream: Duplex): Promise<void> {
@@ -176,10 +189,11 @@ export class LayerUnpack {
   }
 
   #attempt(work: () => void): void {
+    if (this.#failure !== undefined) return;
     try {
       work();
     } catch (error) {
-      this.#failure ??= error;
+      this.#failure = error;
     }
   }
 
