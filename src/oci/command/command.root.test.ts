@@ -1,0 +1,227 @@
+/** gantry-oci as a program, on real bundles. Needs root, and a static busybox for the root filesystem. */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Spec } from "../runtime-spec.ts";
+import type { ContainerState } from "./container-state.ts";
+import { exampleSpec } from "./spec.ts";
+
+const PROGRAM = join(import.meta.dirname, "main.ts");
+// Not below /tmp: the path of a console socket is short.
+const base = mkdtempSync("/run/gantry-oci-test-");
+const root = join(base, "root");
+const bundle = join(base, "bundle");
+const rootfs = join(bundle, "rootfs");
+const cgroupParent = `/gantry-oci-test-${process.pid}`;
+mkdirSync(join(rootfs, "bin"), { recursive: true });
+copyFileSync("/usr/bin/busybox", join(rootfs, "bin/busybox"));
+for (const name of "sh sleep id cat grep tty stty kill true env ls pwd".split(" "))
+  symlinkSync("busybox", join(rootfs, "bin", name));
+
+after(async () => {
+  for (const id of existsSync(root) ? readdirSync(root) : []) oci(["delete", "--force", id]);
+  const { createCgroupManager } = await import("../cgroup-manager.ts");
+  await createCgroupManager().load(cgroupParent).remove(AbortSignal.timeout(10_000));
+  rmSync(base, { recursive: true });
+});
+
+function oci(args: string[], input = "") {
+  const result = spawnSync(process.execPath, [PROGRAM, "--root", root, ...args], {
+    encoding: "utf8",
+    input,
+    cwd: base,
+  });
+  return { code: result.status, out: result.stdout, err: result.stderr };
+}
+
+/** For commands whose container keeps the descriptors open. */
+function ociDetached(args: string[]) {
+  const result = spawnSync(process.execPath, [PROGRAM, "--root", root, "--log", join(base, "log"), ...args], {
+    stdio: "ignore",
+  });
+  return { code: result.status };
+}
+
+let counter = 0;
+function configure(args: string[], change: (spec: Spec) => void = () => undefined): void {
+  const spec = structuredClone(exampleSpec());
+  if (spec.process) Object.assign(spec.process, { terminal: false, args, noNewPrivileges: false });
+  if (spec.linux) spec.linux.cgroupsPath = `${cgroupParent}/c${counter++}`;
+  change(spec);
+  writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
+}
+
+const state = (id: string): ContainerState => JSON.parse(oci(["state", id]).out) as ContainerState;
+
+async function becomes(id: string, status: string): Promise<void> {
+  for (let turn = 0; turn < 200 && state(id).status !== status; turn++) await sleep(20);
+  assert.equal(state(id).status, status);
+}
+
+test("create, start, kill, delete: each in its time and in no other", async () => {
+  configure(["sleep", "300"]);
+  assert.equal(ociDetached(["create", "-b", bundle, "--pid-file", join(base, "pid"), "life"]).code, 0);
+  assert.equal(state("life").status, "created");
+  assert.equal(readFileSync(join(base, "pid"), "utf8"), String(state("life").pid));
+  assert.match(
+    readFileSync(`/proc/${state("life").pid}/cgroup`, "latin1"),
+    new RegExp(`:memory:${cgroupParent}/`),
+  );
+
+  assert.match(oci(["create", "-b", bundle, "life"]).err, /exists already/);
+  assert.match(oci(["exec", "life", "id"]).err, /not running/);
+  assert.match(oci(["delete", "life"]).err, /not stopped: created/);
+  assert.equal(oci(["start", "life"]).code, 0);
+  assert.match(oci(["start", "life"]).err, /already running/);
+  assert.match(oci(["delete", "life"]).err, /not stopped: running/);
+  assert.deepEqual(oci(["list", "-q"]).out, "life\n");
+  assert.equal((JSON.parse(oci(["list", "--format", "json"]).out) as ContainerState[])[0]?.bundle, bundle);
+
+  assert.match(oci(["kill", "life", "NOSUCH"]).err, /unknown signal/);
+  assert.equal(oci(["kill", "life", "KILL"]).code, 0);
+  await becomes("life", "stopped");
+  assert.match(oci(["kill", "life"]).err, /container not running/);
+  assert.match(oci(["start", "life"]).err, /has stopped/);
+  assert.equal(oci(["delete", "life"]).code, 0);
+  assert.match(oci(["state", "life"]).err, /does not exist/);
+  assert.equal(oci(["delete", "life"]).code, 1);
+  assert.equal(oci(["delete", "--force", "life"]).code, 0);
+  assert.deepEqual(readdirSync(root), []);
+});
+
+test("run in the foreground: output, input, exit status, nothing left", () => {
+  configure(["sh", "-c", "cat; echo problem >&2; exit 7"]);
+  assert.deepEqual(oci(["run", "-b", bundle, "fg"], "from outside\n"), {
+    code: 7,
+    out: "from outside\n",
+    err: "problem\n",
+  });
+  configure(["sh", "-c", "grep -E 'Cap(Inh|Amb)' /proc/self/status; ls /proc/self/fd"]);
+  assert.match(oci(["run", "-b", bundle, "fg"]).out, /CapInh:\t0+\nCapAmb:\t0+\n0\n1\n2\n3\n$/);
+  assert.deepEqual(readdirSync(root), []);
+});
+
+test("run passes signals on", async () => {
+  configure(["sh", "-c", "trap 'exit 9' TERM; echo ready; while true; do sleep 0.05; done"]);
+  const child = spawn(process.execPath, [PROGRAM, "--root", root, "run", "-b", bundle, "signals"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  await once(child.stdout, "data");
+  child.kill("SIGTERM");
+  assert.deepEqual(await once(child, "exit"), [9, null]);
+});
+
+test("exec: user, environment, directory, capabilities, exit status", () => {
+  configure(["sleep", "300"]);
+  assert.equal(ociDetached(["run", "-d", "-b", bundle, "exec"]).code, 0);
+  const exec = (...args: string[]) => oci(["exec", ...args]);
+  assert.equal(exec("-u", "1000:5", "exec", "id").out, "uid=1000 gid=5\n");
+  assert.equal(exec("-e", "A=b c", "--cwd", "/bin", "exec", "sh", "-c", 'echo "$A"; pwd; exit 4').code, 4);
+  assert.equal(exec("-e", "A=b c", "--cwd", "/bin", "exec", "sh", "-c", 'echo "$A"; pwd').out, "b c\n/bin\n");
+  assert.match(exec("--cap", "NET_RAW", "exec", "grep", "CapInh", "/proc/self/status").out, /\t0+$/m);
+  assert.match(exec("--no-new-privs", "exec", "grep", "NoNewPrivs", "/proc/self/status").out, /\t1$/m);
+  for (const user of ["root", "4294967296", "1000:", ":5", "+1", "1000:5:6", ""]) {
+    const result = exec("-u", user, "exec", "id");
+    assert.equal(result.code, 1, user);
+    assert.equal(result.out, "", user);
+  }
+  for (const cwd of ["/proc/self/fd/3", "/proc/self/fd/7", "nowhere"])
+    assert.notEqual(exec("--cwd", cwd, "exec", "pwd").code, 0, cwd);
+  writeFileSync(
+    join(base, "process.json"),
+    JSON.stringify({ user: { uid: 7, gid: 8 }, cwd: "/", args: ["/bin/id"] }),
+  );
+  assert.equal(exec("-p", join(base, "process.json"), "exec").out, "uid=7 gid=8\n");
+  assert.match(exec("exec", "no-such-program").err, /no-such-program/);
+  assert.equal(exec("-d", "--pid-file", join(base, "exec-pid"), "exec", "true").code, 0);
+  assert.match(readFileSync(join(base, "exec-pid"), "utf8"), /^\d+$/);
+  assert.equal(oci(["delete", "-f", "exec"]).code, 0);
+});
+
+test("hooks run in their order with the state on standard input, poststop after the end", () => {
+  const record = join(base, "hooks");
+  rmSync(record, { force: true });
+  const hook = (name: string) => ({
+    path: "/bin/sh",
+    args: ["sh", "-c", `printf '%s ' ${name} >> ${record}; grep -o '"status": *"[a-z]*"' >> ${record}`],
+    env: ["PATH=/bin:/usr/bin"],
+  });
+  configure(["true"], (spec) => {
+    spec.hooks = {
+      prestart: [hook("prestart")],
+      createRuntime: [hook("createRuntime")],
+      poststart: [hook("poststart")],
+      poststop: [{ path: "/bin/false" }, hook("poststop")],
+    };
+  });
+  assert.equal(oci(["run", "-b", bundle, "hooks"]).code, 0);
+  const lines = readFileSync(record, "utf8").replaceAll('"', "").replaceAll(" ", "").trim().split("\n");
+  assert.deepEqual(
+    lines.map((line) => line.split("status:")[0]),
+    ["prestart", "createRuntime", "poststart", "poststop"],
+  );
+  assert.equal(lines.at(-1), "poststopstatus:stopped");
+});
+
+test("a failing hook or command leaves nothing", () => {
+  configure(["true"], (spec) => (spec.hooks = { createRuntime: [{ path: "/bin/false" }] }));
+  assert.equal(oci(["run", "-b", bundle, "failing"]).code, 1);
+  configure(["no-such-program"]);
+  const log = join(base, "json.log");
+  const result = oci(["--log", log, "--log-format", "json", "run", "-b", bundle, "failing"]);
+  assert.equal(result.code, 1);
+  assert.match(result.err, /no-such-program/);
+  assert.equal((JSON.parse(readFileSync(log, "utf8")) as { level: string }).level, "error");
+  assert.deepEqual(readdirSync(root), []);
+  for (const group of [cgroupParent]) {
+    const left = readdirSync(`/sys/fs/cgroup/memory${group}`, { withFileTypes: true }).filter((entry) =>
+      entry.isDirectory(),
+    );
+    assert.deepEqual(left, []);
+  }
+});
+
+test("a container without a process can be created, and not started", () => {
+  configure([], (spec) => delete spec.process);
+  assert.equal(ociDetached(["create", "-b", bundle, "empty"]).code, 0);
+  assert.match(oci(["start", "empty"]).err, /without a process/);
+  assert.equal(oci(["delete", "--force", "empty"]).code, 0);
+});
+
+test("wrong configurations and options are refused by name", () => {
+  configure(["true"], (spec) => Object.assign(spec.process?.user ?? {}, { uid: "root" }));
+  assert.match(oci(["run", "-b", bundle, "wrong"]).err, /config\.json: process\.user\.uid:/);
+  configure(["true"], (spec) =>
+    Object.assign(spec.process?.capabilities ?? {}, { bounding: ["CAP_NOTHING"] }),
+  );
+  assert.match(oci(["run", "-b", bundle, "wrong"]).err, /bounding\.0: unknown capability/);
+  configure(["true"], (spec) => Object.assign(spec, { root: { path: "nowhere" } }));
+  assert.match(oci(["run", "-b", bundle, "wrong"]).err, /root\.path/);
+  configure(["true"]);
+  assert.match(oci(["--systemd-cgroup", "run", "-b", bundle, "wrong"]).err, /systemd-cgroup/);
+  assert.match(oci(["run", "-b", bundle, "../wrong"]).err, /invalid container id/);
+  assert.match(oci(["run", "-b", join(base, "none"), "wrong"]).err, /config\.json: ENOENT/);
+  assert.ok(!existsSync(join(base, "wrong")));
+  assert.deepEqual(readdirSync(root), []);
+});
+
+test("spec writes a configuration once", () => {
+  const directory = mkdtempSync(join(base, "spec-"));
+  assert.equal(oci(["spec", "-b", directory]).code, 0);
+  assert.deepEqual(JSON.parse(readFileSync(join(directory, "config.json"), "utf8")), exampleSpec());
+  assert.match(oci(["spec", "-b", directory]).err, /exists/);
+});
