@@ -453,24 +453,14 @@ static int op_whiteout(struct files_tree *tree, struct operation *o) {
     return S_ISDIR(st.st_mode) ? set_opaque(o, parent, name) : 0;
 }
 
+/* The mark is about the directory that its own parent leads to, through links as for any other entry. */
 static int op_opaque(struct files_tree *tree, struct operation *o) {
-    if (!o->path[0]) return set_opaque(o, tree->root, ".");
-    int parent;
+    char inside[PATH_MAX + 2];
+    snprintf(inside, sizeof inside, "%s/.", o->path);
+    int directory;
     const char *name;
-    int error = find_parent(tree, o, o->path, true, &parent, &name);
-    if (error) return error;
-    error = make_directory(o, parent, name, 0755);
-    if (error && error != EEXIST) return error;
-    if (error == EEXIST) {
-        struct stat st;
-        if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0) return fail(o, "fstatat");
-        if (is_whiteout(&st)) return replace_whiteout(o, parent, name, 0755);
-        if (!S_ISDIR(st.st_mode)) {
-            errno = ENOTDIR;
-            return fail(o, "lsetxattr");
-        }
-    }
-    return set_opaque(o, parent, name);
+    int error = find_parent(tree, o, o->path[0] ? inside : ".", true, &directory, &name);
+    return error ? error : set_opaque(o, directory, name);
 }
 
 static int op_directory_metadata(struct files_tree *tree, struct operation *o) {
