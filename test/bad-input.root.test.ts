@@ -36,8 +36,10 @@ async function refused(call: Promise<unknown>, code: status, message: RegExp): P
   });
 }
 
+let containers = 0;
+/** Each with a name of its own, so that one failing case does not fail the next. */
 const container = (more: object = {}): object => ({
-  metadata: { name: "c", attempt: 0 },
+  metadata: { name: `c${++containers}`, attempt: 0 },
   image: { image: BUSYBOX },
   command: ["true"],
   ...more,
@@ -244,7 +246,11 @@ test("a command that does not exist: create succeeds, start fails, the container
   const { container_id: id } = (await create(container({ command: ["/no/such/program"] }))) as {
     container_id: string;
   };
-  await refused(client.StartContainer({ container_id: id }), status.FAILED_PRECONDITION, /\/no\/such\/program/);
+  await refused(
+    client.StartContainer({ container_id: id }),
+    status.FAILED_PRECONDITION,
+    /\/no\/such\/program/,
+  );
   const { status: found } = await client.ContainerStatus({ container_id: id });
   assert.deepEqual([found?.state, found?.exit_code, found?.reason], ["CONTAINER_EXITED", 128, "StartError"]);
   await client.RemoveContainer({ container_id: id });
@@ -297,13 +303,10 @@ test("a log path that climbs", async () => {
 });
 
 test("the same name with another configuration", async () => {
-  const { container_id: id } = (await create(container())) as { container_id: string };
-  assert.deepEqual(
-    await create(container()),
-    { container_id: id },
-    "the same request gives the same container",
-  );
-  await refused(create(container({ command: ["false"] })), status.ALREADY_EXISTS, new RegExp(id));
+  const config = container();
+  const { container_id: id } = (await create(config)) as { container_id: string };
+  assert.deepEqual(await create(config), { container_id: id }, "the same request gives the same container");
+  await refused(create({ ...config, command: ["false"] }), status.ALREADY_EXISTS, new RegExp(id));
   await client.RemoveContainer({ container_id: id });
   await refused(
     client.RunPodSandbox({ config: podConfig("bad-input", { hostname: "other" }) }),
