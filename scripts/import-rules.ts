@@ -29,7 +29,7 @@ export const PACKAGES: Record<string, readonly string[]> = {
   pino: ["daemon"],
   "pino-pretty": ["daemon"],
   "smol-toml": ["daemon", "image"],
-  valibot: ["daemon"],
+  valibot: ["daemon", "oci"],
 };
 
 /** Built-in modules that only these modules may import; the others are free. */

@@ -6,7 +6,6 @@
  * relatives). NET_RAW is not in the default set (CVE-2020-10749).
  */
 import { GantryError } from "../base/errors.ts";
-import type { HostLimits } from "./host-limits.ts";
 import type { Capabilities } from "./runtime-spec.ts";
 
 /** Indexed by number. */
@@ -90,12 +89,13 @@ const CACHE_LIMIT = 256;
  * The frozen sets of a container, restricted to what the host can give. A privileged one has all of it, whatever
  * it drops. Naming a capability that exists but that
  * this host lacks is no error for "ALL" and the default set, and is failed-precondition for an explicit add.
+ * @param host what hostLimits() gives.
  * @throws GantryError invalid-argument for an unknown name.
  */
 export function containerCapabilities(
   request: CapabilityRequest,
   privileged: boolean,
-  host: HostLimits,
+  host: { readonly capabilities: bigint },
 ): Capabilities {
   const key = JSON.stringify([
     privileged,

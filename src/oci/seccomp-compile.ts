@@ -14,7 +14,6 @@ import { GantryError } from "../base/errors.ts";
 import type { Seccomp } from "./runtime-spec.ts";
 import {
   AUDIT_ARCH,
-  is32Bit,
   MULTIPLEXERS,
   NATIVE_ARCHITECTURE,
   OCI_ARCHITECTURES,
@@ -26,17 +25,14 @@ import {
 import {
   Assembler,
   JUMP_EQUAL,
-  JUMP_GREATER,
   JUMP_GREATER_EQUAL,
   OFFSET_ARCHITECTURE,
   OFFSET_NUMBER,
-  offsetArgumentHigh,
-  offsetArgumentLow,
   type Label,
 } from "./seccomp-assembler.ts";
+import { numberSearch } from "./seccomp-search.ts";
 import {
   compileRule,
-  ENOSYS,
   RET_ERRNO,
   RET_KILL_PROCESS,
   seccompFlags,
@@ -191,133 +187,4 @@ function rulesByNumber(
     }
   }
   return byNumber;
-}
-
-/** Calls of arm's own (cacheflush, set_tls) begin far above the others, and say nothing about which is newest. */
-const FIRST_PRIVATE = 0x0f0000;
-
-interface Interval {
-  from: number;
-  key: string;
-  label: () => Label;
-}
-
-/** A binary search for the number, which has been loaded. */
-function numberSearch(
-  assembler: Assembler,
-  architecture: SeccompArchitecture,
-  byNumber: ReadonlyMap<number, CompiledRule[]>,
-  defaultVerdict: number,
-  newerAreMissing: boolean,
-): Label {
-  const bit = architecture === "x32" ? X32_SYSCALL_BIT : 0;
-  const plain = (from: number, verdict: number): Interval => ({
-    from,
-    key: String(verdict),
-    label: () => assembler.verdict(verdict),
-  });
-  const intervals: Interval[] = [plain(bit, defaultVerdict)];
-  const append = (interval: Interval): void => {
-    const last = intervals.at(-1) as Interval;
-    if (last.from === interval.from) intervals.pop();
-    if (intervals.at(-1)?.key !== interval.key) intervals.push(interval);
-  };
-  const numbers = [...byNumber.keys()].sort((a, b) => a - b);
-  const newest = numbers.findLast((number) => number < bit + FIRST_PRIVATE);
-  numbers.forEach((number, index) => {
-    append(
-      decision(
-        assembler,
-        number,
-        byNumber.get(number) as CompiledRule[],
-        defaultVerdict,
-        is32Bit(architecture),
-      ),
-    );
-    const missing = newerAreMissing && number === newest;
-    if (numbers[index + 1] !== number + 1)
-      append(plain(number + 1, missing ? RET_ERRNO | ENOSYS : defaultVerdict));
-  });
-  const search = (low: number, high: number): Label => {
-    if (high - low === 1) return (intervals[low] as Interval).label();
-    const middle = (low + high) >>> 1;
-    const right = search(middle, high);
-    const left = search(low, middle);
-    return assembler.jump(JUMP_GREATER_EQUAL, (intervals[middle] as Interval).from, right, left);
-  };
-  return search(0, intervals.length);
-}
-
-function decision(
-  assembler: Assembler,
-  from: number,
-  rules: readonly CompiledRule[],
-  defaultVerdict: number,
-  narrow: boolean,
-): Interval {
-  const whole = rules.find(({ conditions }) => conditions.length === 0);
-  if (whole) return { from, key: String(whole.verdict), label: () => assembler.verdict(whole.verdict) };
-  const key = rules
-    .map(
-      ({ conditions, verdict }) =>
-        `${conditions.map((c) => `${c.index}${c.operator}${c.value}/${c.mask}`).join("&")}=${verdict}`,
-    )
-    .join(";");
-  const label = (): Label => {
-    let next = assembler.verdict(defaultVerdict);
-    for (const { conditions, verdict } of rules.toReversed()) {
-      const otherwise = next;
-      let holds = assembler.verdict(verdict);
-      for (const condition of conditions.toReversed())
-        holds = test(assembler, condition, narrow, holds, otherwise);
-      next = holds;
-    }
-    return next;
-  };
-  return { from, key, label };
-}
-
-/** Tests one argument. A 32-bit architecture has its low half only. */
-function test(
-  assembler: Assembler,
-  condition: Condition,
-  narrow: boolean,
-  holds: Label,
-  fails: Label,
-): Label {
-  const { index, operator, value, mask } = condition;
-  const low = Number(value & 0xffffffffn);
-  const high = Number(value >> 32n);
-  const lowTest = (code: number, yes: Label, no: Label, masked = false): Label => {
-    const compare = assembler.jump(code, low, yes, no);
-    const and = masked ? assembler.and(Number(mask & 0xffffffffn), compare) : compare;
-    return assembler.load(offsetArgumentLow(index), and);
-  };
-  switch (operator) {
-    case "eq":
-    case "ne": {
-      const [equal, differs] = operator === "eq" ? [holds, fails] : [fails, holds];
-      const lower = lowTest(JUMP_EQUAL, equal, differs);
-      if (narrow) return lower;
-      return assembler.load(offsetArgumentHigh(index), assembler.jump(JUMP_EQUAL, high, lower, differs));
-    }
-    case "gt":
-    case "ge":
-    case "lt":
-    case "le": {
-      const strict = operator === "gt" || operator === "le";
-      const [above, below] = operator === "gt" || operator === "ge" ? [holds, fails] : [fails, holds];
-      const lower = lowTest(strict ? JUMP_GREATER : JUMP_GREATER_EQUAL, above, below);
-      if (narrow) return lower;
-      const equal = assembler.jump(JUMP_EQUAL, high, lower, below);
-      return assembler.load(offsetArgumentHigh(index), assembler.jump(JUMP_GREATER, high, above, equal));
-    }
-    case "masked": {
-      const lower = lowTest(JUMP_EQUAL, holds, fails, true);
-      const highMask = Number(mask >> 32n);
-      if (narrow || (highMask === 0 && high === 0)) return lower;
-      const compare = assembler.jump(JUMP_EQUAL, high, lower, fails);
-      return assembler.load(offsetArgumentHigh(index), assembler.and(highMask, compare));
-    }
-  }
 }
