@@ -2,8 +2,8 @@
  * Checks that imports go one way: `node scripts/check-imports.ts [DIRECTORY]` fails on an arrow that points back.
  *
  * Every import of every file below src is held against import-rules.ts, and the graph of files and that of modules
- * must have no cycle. Types count too: a type that points back is the same knot. Tests beside the sources may
- * import what their module may, and may have cycles with nothing, as nothing imports them.
+ * must have no cycle. Between modules a type counts like a value. Within a module, `import type` makes no cycle of
+ * files, as it is gone when they run. Tests beside the sources may import what their module may.
  */
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
@@ -12,10 +12,19 @@ import { BASE_MAY_NOT, BUILT_IN, MODULES, PACKAGES, TEST_PACKAGES } from "./impo
 const IMPORT =
   /(?:^|[\s;])(?:import|export)\s(?:[^"'`;]*?\sfrom\s*)?["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']\s*\)/gm;
 
-/** The specifiers of a file's imports, re-exports and dynamic imports. Comments do not count. */
-export function importsOf(source: string): string[] {
+export interface Import {
+  specifier: string;
+  /** `import type` or `export type`. */
+  typeOnly: boolean;
+}
+
+/** A file's imports, re-exports and dynamic imports. Comments do not count. */
+export function importsOf(source: string): Import[] {
   const code = source.replace(/\/\*[\s\S]*?\*\/|(^|\s)\/\/[^\n]*/g, "$1");
-  return Array.from(code.matchAll(IMPORT), (match) => match[1] ?? match[2] ?? "");
+  return Array.from(code.matchAll(IMPORT), (match) => ({
+    specifier: match[1] ?? match[2] ?? "",
+    typeOnly: /^\s*;?\s*(import|export)\s+type\s/.test(match[0]),
+  }));
 }
 
 /**
@@ -27,12 +36,12 @@ export function checkImports(files: ReadonlyMap<string, string>): string[] {
   const graph = new Map<string, string[]>();
   for (const [file, source] of files) {
     const targets: string[] = [];
-    for (const specifier of importsOf(source)) {
+    for (const { specifier, typeOnly } of importsOf(source)) {
       const target = specifier.startsWith(".") ? relative(".", join(dirname(file), specifier)) : undefined;
       const problem =
         target === undefined ? packageProblem(file, specifier) : fileProblem(file, target, files);
       if (problem !== undefined) problems.push(`${file}: ${problem}`);
-      else if (target !== undefined) targets.push(target);
+      else if (target !== undefined && !typeOnly) targets.push(target);
     }
     graph.set(file, targets);
   }
@@ -77,7 +86,7 @@ function packageProblem(file: string, specifier: string): string | undefined {
   return allowed.includes(from) ? undefined : `imports the package ${name}: only ${allowed.join(", ")} may`;
 }
 
-/** One line for each knot in the graph of files; there can be none of modules without one in the table. */
+/** One line for each knot in the graph of files, or of modules. */
 function cycles(graph: ReadonlyMap<string, string[]>): string[] {
   const found: string[] = [];
   const done = new Set<string>();

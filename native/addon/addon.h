@@ -1,7 +1,7 @@
 /*
  * What the addon's parts share: argument and error helpers, and the list of parts. Each part is one file that
- * adds its functions to the exports; it takes numbers, strings and byte arrays that TypeScript has checked, makes
- * system calls, and reports errors as { code: "ENOENT", errno, syscall, path } on an Error object.
+ * adds its functions to the exports; it takes numbers, strings and byte arrays that TypeScript has checked,
+ * makes system calls, and reports errors as { code: "ENOENT", errno, syscall, path } on an Error object.
  */
 #ifndef GANTRY_ADDON_H
 #define GANTRY_ADDON_H

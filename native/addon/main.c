@@ -9,7 +9,8 @@
 void addon_export(napi_env env, napi_value exports, const struct addon_function *functions, size_t count) {
     for (size_t i = 0; i < count; i++) {
         napi_value fn;
-        if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].callback, NULL, &fn) != napi_ok)
+        if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].callback, NULL,
+                                 &fn) != napi_ok)
             return;
         napi_set_named_property(env, exports, functions[i].name, fn);
     }

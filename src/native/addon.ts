@@ -19,7 +19,10 @@ function findNativeDirectory(): string {
     }
     if (directory === dirname(directory)) break;
   }
-  throw new GantryError("failed-precondition", `native files not found above ${import.meta.dirname}: run make -C native`);
+  throw new GantryError(
+    "failed-precondition",
+    `native files not found above ${import.meta.dirname}: run make -C native`,
+  );
 }
 
 export const nativeDirectory: string = findNativeDirectory();
