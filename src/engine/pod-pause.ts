@@ -4,6 +4,7 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { hostLimits } from "../oci/host-limits.ts";
 import { compilePlan } from "../oci/plan-compile.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
 import type { Shim } from "../shim/shim.ts";
@@ -11,7 +12,10 @@ import type { EngineContext } from "./engine-context.ts";
 import { podPaths } from "./pod-paths.ts";
 import type { PodSandbox } from "./pod-sandbox.ts";
 import type { PodSandboxEntry } from "./pod-sandbox-table.ts";
-import { watchPause } from "./recovery.ts";
+import { watchPause } from "./pod-pause-watch.ts";
+
+/** With it the whole pod would end; it holds next to no memory. */
+const PAUSE_OOM_SCORE_ADJ = -998;
 
 export async function startPause(
   context: EngineContext,
@@ -73,6 +77,7 @@ function pauseSpec(context: EngineContext, sandbox: PodSandbox): Spec {
       user: { uid: 65535, gid: 65535 },
       noNewPrivileges: true,
       capabilities: {},
+      oomScoreAdj: Math.max(PAUSE_OOM_SCORE_ADJ, hostLimits().oomScoreAdjMin),
     },
     linux: {
       namespaces: [

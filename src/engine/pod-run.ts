@@ -14,6 +14,7 @@ import { wallClockNs } from "./clock.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { writePodFiles } from "./pod-files.ts";
 import { startPause } from "./pod-pause.ts";
+import { watchPause } from "./pod-pause-watch.ts";
 import { podNetworkRequest } from "./pod-network-request.ts";
 import { podPaths } from "./pod-paths.ts";
 import type { PodSandbox, PodSandboxConfig } from "./pod-sandbox.ts";
@@ -97,6 +98,7 @@ async function build(
     }
     signal.throwIfAborted();
     context.pods.save(entry);
+    if (entry.pause) watchPause(context, entry);
     undo.disarm();
     return id;
   } catch (error) {

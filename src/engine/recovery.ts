@@ -18,6 +18,7 @@ import { wallClockNs } from "./clock.ts";
 import { releaseContainer, watchContainer } from "./container-exit.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { watchPause } from "./pod-pause-watch.ts";
 import { podPaths, podsDirectory } from "./pod-paths.ts";
 import type { PodSandboxEntry } from "./pod-sandbox-table.ts";
 
@@ -54,23 +55,6 @@ async function podStands(context: EngineContext, entry: PodSandboxEntry): Promis
   sandbox.pausePid = pause.initPid;
   watchPause(context, entry);
   return true;
-}
-
-/** The shared PID namespace ends with its first process, and with it the sandbox. */
-export function watchPause(context: EngineContext, entry: PodSandboxEntry): void {
-  void entry.pause?.wait().then(
-    () => {
-      if (entry.sandbox.state !== "ready") return;
-      entry.sandbox.state = "notready";
-      context.pods.save(entry);
-      context.log.warn({ podSandboxId: entry.sandbox.id }, "pause process ended: pod sandbox is not ready");
-    },
-    (error: unknown) =>
-      context.log.error(
-        { podSandboxId: entry.sandbox.id, err: errorMessage(error) },
-        "watching the pause process failed",
-      ),
-  );
 }
 
 async function recoverContainer(context: EngineContext, entry: ContainerEntry): Promise<void> {
