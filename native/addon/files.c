@@ -212,10 +212,10 @@ static int open_below(napi_env env, napi_value root, napi_value path, uint64_t f
     free(directory);
     if (at < 0) return errno = error, -1;
     int fd = -1;
-    if (length >= sizeof name || memchr(bytes, 0, length)) {
+    if (length >= sizeof name || (length > 0 && memchr(bytes, 0, length))) {
         errno = ENAMETOOLONG;
     } else {
-        memcpy(name, bytes, length);
+        if (length > 0) memcpy(name, bytes, length);
         name[length] = 0;
         fd = files_open_within(at, length ? name : ".", flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
     }
