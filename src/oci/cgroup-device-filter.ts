@@ -78,7 +78,7 @@ function ruleBlock(rule: DeviceRule): { code: Instruction[]; unconditional: bool
   const access = rule.access ?? "rwm";
   if (!/^[rwm]{1,3}$/.test(access))
     throw new GantryError("invalid-argument", `cgroup: device access ${JSON.stringify(access)}`);
-  const mask = [...access].reduce((bits, letter) => bits | (ACCESS[letter] ?? 0), 0);
+  const mask = access.split("").reduce((bits, letter) => bits | (ACCESS[letter] ?? 0), 0);
   if (mask !== ALL_ACCESS) {
     // An allowing rule must cover all that is asked for; a denying one matches when it covers any of it.
     if (rule.allow) {

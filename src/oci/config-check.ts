@@ -6,6 +6,7 @@ import { posix } from "node:path";
 import * as v from "valibot";
 import { errorMessage, GantryError } from "../base/errors.ts";
 import { capabilityNumber } from "./capabilities.ts";
+import { parseExactJson } from "./exact-json.ts";
 import { NAMESPACE_TYPES, type Process, type Spec } from "./runtime-spec.ts";
 
 const MAX_TEXT = 16 << 20;
@@ -218,11 +219,7 @@ function parseChecked<T>(json: string, name: string, schema: v.GenericSchema): T
     throw new GantryError("invalid-argument", `${name}: larger than ${MAX_TEXT} bytes`);
   let value: unknown;
   try {
-    value = JSON.parse(json, (_, member: unknown, context?: { source?: string }) => {
-      if (member === null) return undefined;
-      const inexact = typeof member === "number" && !Number.isSafeInteger(member);
-      return inexact && /^\d+$/.test(context?.source ?? "") ? BigInt(context?.source ?? 0) : member;
-    });
+    value = withoutNulls(parseExactJson(json));
   } catch (error) {
     throw new GantryError("invalid-argument", `${name}: ${errorMessage(error)}`);
   }
@@ -235,6 +232,14 @@ function parseChecked<T>(json: string, name: string, schema: v.GenericSchema): T
     );
   }
   return value as T;
+}
+
+/** Writers of configurations say null for what is not there. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value).filter(([, member]) => member !== null);
+  return Object.fromEntries(members.map(([key, member]) => [key, withoutNulls(member)]));
 }
 
 function checkNamespaces(spec: Spec, name: string): void {

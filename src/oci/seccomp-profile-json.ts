@@ -6,6 +6,7 @@
 import { release } from "node:os";
 import * as v from "valibot";
 import { GantryError, errorMessage } from "../base/errors.ts";
+import { parseExactJson } from "./exact-json.ts";
 import type { Seccomp, SeccompRule } from "./runtime-spec.ts";
 import { NATIVE_ARCHITECTURE, OCI_ARCHITECTURES } from "./seccomp-architecture.ts";
 
@@ -67,7 +68,7 @@ export function parseSeccompProfile(text: string, name: string, context: Profile
     throw new GantryError("invalid-argument", `seccomp profile ${name}: larger than ${MAX_TEXT} bytes`);
   let json: unknown;
   try {
-    json = JSON.parse(text, exactIntegers);
+    json = parseExactJson(text);
   } catch (error) {
     throw new GantryError("invalid-argument", `seccomp profile ${name}: ${errorMessage(error)}`);
   }
@@ -97,12 +98,6 @@ export function parseSeccompProfile(text: string, name: string, context: Profile
   if (profile.listenerPath) result.listenerPath = profile.listenerPath;
   if (profile.listenerMetadata) result.listenerMetadata = profile.listenerMetadata;
   return result;
-}
-
-/** Argument values go up to 2^64-1, beyond what a number holds exactly. */
-function exactIntegers(_key: string, value: unknown, context?: { source?: string }): unknown {
-  if (typeof value !== "number" || Number.isSafeInteger(value)) return value;
-  return context?.source !== undefined && /^-?\d+$/.test(context.source) ? BigInt(context.source) : value;
 }
 
 type Condition = v.InferOutput<typeof condition>;

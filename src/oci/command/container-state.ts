@@ -23,6 +23,7 @@ import {
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoCode, GantryError } from "../../base/errors.ts";
+import { parseExactJson, stringifyExactJson } from "../exact-json.ts";
 import type { Spec } from "../runtime-spec.ts";
 
 const ID = /^[A-Za-z0-9_+.-]{1,1024}$/;
@@ -75,7 +76,7 @@ export function fifoPath(root: string, id: string): string {
 export function loadContainer(root: string, id: string): StoredContainer {
   const path = join(containerDirectory(root, id), "state.json");
   try {
-    return JSON.parse(readFileSync(path, "utf8")) as StoredContainer;
+    return parseExactJson(readFileSync(path, "utf8")) as StoredContainer;
   } catch (error) {
     if (errnoCode(error) === "ENOENT") throw new GantryError("not-found", `container "${id}" does not exist`);
     throw error;
@@ -84,12 +85,7 @@ export function loadContainer(root: string, id: string): StoredContainer {
 
 export function storeContainer(root: string, container: StoredContainer): void {
   const path = join(containerDirectory(root, container.id), "state.json");
-  // Numbers that JSON has no exact form for (seccomp values) are kept as digits; parseSpec reads them back.
-  const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
-  const text = JSON.stringify(container, (_, value: unknown) =>
-    typeof value === "bigint" ? rawJson(String(value)) : value,
-  );
-  writeFileSync(`${path}.new`, text, { mode: 0o600 });
+  writeFileSync(`${path}.new`, stringifyExactJson(container), { mode: 0o600 });
   renameSync(`${path}.new`, path);
 }
 

@@ -8,6 +8,9 @@ import { resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { GantryError } from "../../base/errors.ts";
 import { CommandLog, type CommandContext } from "./command-context.ts";
+import type { CreateOptions } from "./create.ts";
+import type { ExecOptions } from "./exec.ts";
+import type { RunOptions } from "./run.ts";
 
 const program = new Command("gantry-oci")
   .description("runs containers from OCI bundles")
@@ -83,7 +86,7 @@ program
 
 withCreateOptions(
   program.command("create").description("make a container; its process waits for start"),
-).action((id: string, options) =>
+).action((id: string, options: CreateOptions) =>
   perform(async (context) => (await import("./create.ts")).create(context, id, options)),
 );
 
@@ -98,7 +101,7 @@ withCreateOptions(
 )
   .option("-d, --detach", "leave the container running", false)
   .option("--keep", "do not delete the container after it has exited", false)
-  .action((id: string, options) =>
+  .action((id: string, options: RunOptions) =>
     perform(async (context) => (await import("./run.ts")).run(context, id, options)),
   );
 
@@ -156,13 +159,12 @@ program
   .option("--apparmor <profile>", "AppArmor profile")
   .option("--process-label <label>", "SELinux label")
   .option("--preserve-fds <n>", "descriptors after standard error that the process gets", natural, 0)
-  .action((id: string, command: string[], options) =>
+  .action((id: string, command: string[], options: ExecOptions & { newPrivs: boolean }) =>
     perform(async (context) => {
       // Commander reads "--no-new-privs" as the negation of an option "new-privs".
-      const { newPrivs, ...rest } = options as { newPrivs: boolean };
-      const noNewPrivs = newPrivs ? {} : { noNewPrivs: true };
+      const { newPrivs, ...rest } = options;
       const { exec } = await import("./exec.ts");
-      return exec(context, id, command, { ...(rest as Parameters<typeof exec>[3]), ...noNewPrivs });
+      return exec(context, id, command, newPrivs ? rest : { ...rest, noNewPrivs: true });
     }),
   );
 
