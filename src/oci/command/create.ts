@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { CleanupStack } from "../../base/cleanup.ts";
 import { errnoCode, errorMessage, GantryError } from "../../base/errors.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
+import type { CgroupManager } from "../cgroup.ts";
 import { parseSpec } from "../config-check.ts";
 import { planForContainer } from "../container-plan.ts";
 import type { Process, Resources, Spec } from "../runtime-spec.ts";
@@ -34,7 +35,7 @@ export interface CreateOptions {
 }
 
 /** Of containers whose configuration names no cgroup; deleted with the last of them. */
-export const DEFAULT_CGROUP_PARENT = "/gantry-oci";
+const DEFAULT_CGROUP_PARENT = "/gantry-oci";
 /** Stands in for a configuration without a process: it can be created, and never started. */
 const NO_PROCESS: Process = { user: { uid: 0, gid: 0 }, cwd: "/", args: ["/"], env: [] };
 const REMOVE_TIMEOUT_MS = 10_000;
@@ -74,8 +75,9 @@ async function makeContainer<T extends { pid: number }>(
   return await withContainerLock(root, id, async () => {
     const given = spec.linux?.cgroupsPath;
     const cgroupPath = given ? resolve("/", given) : `${DEFAULT_CGROUP_PARENT}/${id}`;
-    const cgroup = await createCgroupManager().create(cgroupPath, resourcesWithDevices(spec));
-    undo.push("remove the cgroup", () => cgroup.remove(AbortSignal.timeout(REMOVE_TIMEOUT_MS)));
+    const cgroups = createCgroupManager();
+    const cgroup = await cgroups.create(cgroupPath, resourcesWithDevices(spec));
+    undo.push("remove the cgroup", () => removeCgroup(cgroups, cgroupPath));
 
     const { consoleAddon } = await import("../../native/console.ts");
     const fifo = fifoPath(root, id);
@@ -121,6 +123,12 @@ async function makeContainer<T extends { pid: number }>(
     undo.disarm();
     return { container, launched };
   });
+}
+
+/** Kills what is in the group and deletes it, with the default parent when that was its last. */
+export async function removeCgroup(cgroups: CgroupManager, path: string): Promise<void> {
+  await cgroups.load(path).remove(AbortSignal.timeout(REMOVE_TIMEOUT_MS));
+  if (path.startsWith(`${DEFAULT_CGROUP_PARENT}/`)) await cgroups.load(DEFAULT_CGROUP_PARENT).removeIfEmpty();
 }
 
 /** The bundle's checked configuration. @throws GantryError not-found, invalid-argument. */

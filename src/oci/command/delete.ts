@@ -12,7 +12,7 @@ import {
   loadContainer,
   withContainerLock,
 } from "./container-state.ts";
-import { DEFAULT_CGROUP_PARENT } from "./create.ts";
+import { removeCgroup } from "./create.ts";
 import { runHooks } from "./hooks.ts";
 
 const REMOVE_TIMEOUT_MS = 10_000;
@@ -40,10 +40,7 @@ export async function deleteContainer(context: CommandContext, id: string, force
             );
         }
       }
-      const cgroups = createCgroupManager();
-      await cgroups.load(container.cgroupPath).remove(AbortSignal.timeout(REMOVE_TIMEOUT_MS));
-      if (container.cgroupPath.startsWith(`${DEFAULT_CGROUP_PARENT}/`))
-        await cgroups.load(DEFAULT_CGROUP_PARENT).removeIfEmpty();
+      await removeCgroup(createCgroupManager(), container.cgroupPath);
       const state = containerState(root, container);
       forgetContainer(root, id);
       for (const hook of container.spec.hooks?.poststop ?? []) {
