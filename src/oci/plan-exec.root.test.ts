@@ -199,7 +199,7 @@ describe("a start gate and a pause", () => {
       pid = pause.pid ?? 0;
       assert.equal(readFileSync(`/proc/${pid}/comm`, "utf8"), "pause\n");
       const spec = container.spec(
-        "cat /proc/1/comm; readlink /proc/self/ns/pid; (sleep 0.05 &) ; sleep 0.3; ps | grep -c '[s]leep' ; true",
+        "cat /proc/1/comm; readlink /proc/self/ns/pid; (sleep 0.05 &) ; sleep 0.3; grep -l '^State:.Z' /proc/[0-9]*/status | wc -l",
       );
       spec.linux = {
         ...spec.linux,

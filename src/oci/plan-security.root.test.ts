@@ -93,7 +93,7 @@ describe("a hostile root filesystem", () => {
       assert.match(message ?? "", /working directory|make directory/);
     }
     const link = await container.run(container.spec("pwd", { cwd: "/proc/self/cwd" }));
-    assert.match(link.message ?? "", /ELOOP/);
+    assert.match(link.message ?? "", /ELOOP|EXDEV/);
   });
 
   test("cannot mask with something else than the null device (CVE-2025-31133)", async () => {
@@ -119,18 +119,16 @@ describe("a hostile root filesystem", () => {
 
   test("cannot write to the runtime's program (CVE-2019-5736)", async () => {
     const before = readFileSync(shimProgram);
-    const self = await container.run(
-      container.spec(["/proc/self/exe", "launch", "--check", "--plan-fd", "0"]),
-    );
-    assert.ok(self.status !== null);
     writeFileSync(join(container.rootfs, "bin/script"), "#!/proc/self/exe\n", { mode: 0o755 });
-    await container.run(container.spec(["/bin/script"]));
-    /* The exec that the test's gate holds back is the program itself, seen from its own namespaces. */
-    const hook = "readlink /proc/$PPID/exe; (: >> /proc/$PPID/exe) 2>&1";
+    for (const command of ["/proc/self/exe", "/bin/script"]) {
+      await container.run(container.spec([command, "launch", "--check", "--plan-fd", "0"]));
+    }
+    /* While a hook runs, its parent is the runtime's program, seen in the container's own /proc. */
+    const script = "exec 3</proc/$PPID/exe; dd if=/dev/zero of=/proc/self/fd/3 count=1 2>/out; true";
     const spec = container.spec("cat /out");
-    spec.hooks = { startContainer: [{ path: "/bin/sh", args: ["sh", "-c", `(${hook}) > /out`] }] };
-    const { stdout } = await container.run(spec, {});
-    assert.match(stdout, /Read-only file system|Text file busy|Permission denied/);
+    spec.hooks = { startContainer: [{ path: "/bin/sh", args: ["sh", "-c", script] }] };
+    const { stdout } = await container.run(spec);
+    assert.match(stdout, /Read-only file system/);
     assert.ok(readFileSync(shimProgram).equals(before));
   });
 
