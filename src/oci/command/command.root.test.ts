@@ -152,6 +152,23 @@ test("exec: user, environment, directory, capabilities, exit status", () => {
   assert.equal(oci(["delete", "-f", "exec"]).code, 0);
 });
 
+test("a terminal in the foreground, for run and exec", () => {
+  configure(["sh", "-c", "tty; read line; echo got $line; exit 5"], (spec) =>
+    Object.assign(spec.process ?? {}, { terminal: true }),
+  );
+  const run = oci(["run", "-b", bundle, "terminal"], "typed\n");
+  assert.equal(run.code, 5);
+  assert.match(run.out, /\/dev\/pts\/0\r\n/);
+  assert.match(run.out, /got typed\r\n/);
+  configure(["sleep", "300"]);
+  assert.equal(ociDetached(["run", "-d", "-b", bundle, "terminal"]).code, 0);
+  const exec = oci(["exec", "-t", "terminal", "sh", "-c", "tty; exit 6"]);
+  assert.deepEqual([exec.code, exec.out], [6, "/dev/pts/0\r\n"]);
+  assert.match(oci(["exec", "-d", "-t", "terminal", "true"]).err, /console-socket/);
+  assert.equal(oci(["delete", "-f", "terminal"]).code, 0);
+  assert.deepEqual(readdirSync(root), []);
+});
+
 test("hooks run in their order with the state on standard input, poststop after the end", () => {
   const record = join(base, "hooks");
   rmSync(record, { force: true });
