@@ -66,7 +66,7 @@ export async function launchPlan(
   /* A launcher that refuses its arguments reads no plan. */
   planPipe.on("error", () => {}).end(plan);
   child.stdin?.on("error", () => {}).end(stdin);
-  const reading = [child.stdout, child.stderr].map((stream) => (stream ? text(stream) : ""));
+  const reading = [child.stdout, child.stderr].map((stream) => (stream ? text(stream) : Promise.resolve("")));
   const record = await bytes(resultPipe);
   const status = await ended;
   const [stdout = "", stderr = ""] = await Promise.all(reading);
