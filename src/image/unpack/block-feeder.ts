@@ -51,8 +51,9 @@ export class BlockFeeder {
     let filled = 0;
     try {
       for (;;) {
-        const { done, value } = await this.#interruptible(iterator.next());
-        if (done) break;
+        const next = await this.#interruptible(iterator.next());
+        if (next.done === true) break;
+        const value = next.value;
         for (let at = 0; at < value.length;) {
           block ??= await this.#block();
           const taken = Math.min(value.length - at, BLOB_BLOCK_BYTES - filled);

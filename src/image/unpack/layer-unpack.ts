@@ -68,7 +68,7 @@ export class LayerUnpack {
   #unpacked: Promise<void> = Promise.resolve();
   #streamEnded = false;
   /** What is wrong with the archive; the blob is still read to its end, since its digest may explain it. */
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(request: LayerUnpackRequest) {
     this.#request = request;
@@ -193,7 +193,7 @@ export class LayerUnpack {
     try {
       work();
     } catch (error) {
-      this.#failure = error;
+      this.#failure = error instanceof Error ? error : new Error(String(error));
     }
   }
 
