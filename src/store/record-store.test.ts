@@ -65,3 +65,22 @@ test("integers of 64 bits are kept exactly", () => {
   assert.deepEqual(table.get("a"), { value: 2n ** 64n - 1n, list: [1n], text: "$bigint" });
   store.close();
 });
+
+test("text from outside that looks like the store's own notation stays what it is", () => {
+  const path = join(directory, "notation.db");
+  const first = openRecordStore(path, "crash");
+  const records = [
+    { labels: { $bigint: "x" } },
+    { labels: { $bigint: "12", other: "y" } },
+    { $bigint: [["a", 1n]], deep: [{ $bigint: { $bigint: "7" } }, 2n ** 60n] },
+    JSON.parse('{"__proto__": "p", "$bigint": "q"}') as object,
+  ];
+  for (const [index, record] of records.entries()) first.table("images").put(String(index), record);
+  first.close();
+  const second = openRecordStore(path, "crash");
+  assert.deepEqual(
+    second.table("images").list(),
+    records.map((record, index) => ({ id: String(index), record })),
+  );
+  second.close();
+});

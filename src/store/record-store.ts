@@ -69,20 +69,33 @@ class SqliteTable<T> implements RecordTable<T> {
   }
 }
 
-/** JSON, with integers beyond 2^53 as `{ "$bigint": "DIGITS" }`. */
+/**
+ * JSON, with two forms of its own. A record may hold text from outside (an image's labels), so whatever looks like one
+ * of them is written as the second:
+ *
+ *   12n                          { "$bigint": "12" }
+ *   an object that has "$bigint" { "$bigint": [[KEY, VALUE], …] }
+ */
 function encode(record: unknown): string {
-  return JSON.stringify(record, (_key, value: unknown) =>
-    typeof value === "bigint" ? { $bigint: String(value) } : value,
-  );
+  return JSON.stringify(record, (_key, value: unknown) => {
+    if (typeof value === "bigint") return { $bigint: String(value) };
+    return isMarked(value) ? { $bigint: Object.entries(value) } : value;
+  });
 }
 
 function decode(text: string): unknown {
   if (!text.includes('"$bigint"')) return JSON.parse(text);
-  return JSON.parse(text, (_key, value: unknown) =>
-    value !== null && typeof value === "object" && "$bigint" in value && typeof value.$bigint === "string"
-      ? BigInt(value.$bigint)
-      : value,
-  );
+  return JSON.parse(text, (_key, value: unknown) => {
+    if (!isMarked(value)) return value;
+    const { $bigint: content } = value;
+    return typeof content === "string"
+      ? BigInt(content)
+      : Object.fromEntries(content as [key: string, value: unknown][]);
+  });
+}
+
+function isMarked(value: unknown): value is { $bigint: unknown } {
+  return value !== null && typeof value === "object" && Object.hasOwn(value, "$bigint");
 }
 
 /**
