@@ -24,8 +24,9 @@ struct plan_context {
     int empty;      /* an empty read-only tmpfs directory for masked paths, or -1 */
     int directory;  /* the last directory that devices or links were made in, or -1 */
     char directory_path[64];
-    bool old_kernel; /* mount_setattr(2) is missing */
-    bool cwd_done;   /* the working directory is set */
+    bool old_kernel;   /* mount_setattr(2) is missing */
+    bool cwd_done;     /* the working directory is set */
+    bool die_together; /* the process does not outlive its launcher */
     struct plan_error *failure;
 };
 

@@ -16,7 +16,7 @@
 struct launch {
     struct plan_context context; /* .sync is the launcher's end */
     struct launch_process process;
-    bool for_caller; /* the process is the caller's caller's child */
+    bool for_parent; /* the process is our parent's child */
 };
 
 static void close_fd(int *fd) {
@@ -25,7 +25,7 @@ static void close_fd(int *fd) {
 }
 
 static void reap(const struct launch *launch, pid_t pid) {
-    if (launch->for_caller || pid <= 0) return;
+    if (launch->for_parent || pid <= 0) return;
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         continue;
 }
@@ -99,7 +99,7 @@ static int clone_process(struct launch *launch, const struct wire_record *record
         .pidfd = (uint64_t)(uintptr_t)&launch->process.pidfd,
         .exit_signal = SIGCHLD,
     };
-    if (launch->for_caller) {
+    if (launch->for_parent) {
         args.flags |= CLONE_PARENT;
         args.exit_signal = 0;
     }
@@ -184,7 +184,7 @@ static int follow(struct launch *launch, struct wire_cursor operations) {
 }
 
 int launch_run(const uint8_t *plan, size_t length, const struct launch_stdio *stdio, int join_pidfd,
-               bool for_caller, struct launch_process *out, struct plan_error *failure) {
+               unsigned int flags, struct launch_process *out, struct plan_error *failure) {
     struct launch launch = {
         .context = {.sync = -1,
                     .join = join_pidfd,
@@ -194,9 +194,10 @@ int launch_run(const uint8_t *plan, size_t length, const struct launch_stdio *st
                     .null = -1,
                     .empty = -1,
                     .directory = -1,
+                    .die_together = (flags & LAUNCH_DIE_TOGETHER) != 0,
                     .failure = failure},
         .process = {.pid = 0, .pidfd = -1, .gate = -1, .console = -1},
-        .for_caller = for_caller,
+        .for_parent = (flags & LAUNCH_FOR_PARENT) != 0,
     };
     memset(failure, 0, sizeof(*failure));
     failure->operation = -1;
@@ -218,7 +219,7 @@ int launch_run(const uint8_t *plan, size_t length, const struct launch_stdio *st
 
 int launch_process(const uint8_t *plan, size_t length, const struct launch_stdio *stdio, int join_pidfd,
                    struct launch_process *out, struct plan_error *failure) {
-    return launch_run(plan, length, stdio, join_pidfd, false, out, failure);
+    return launch_run(plan, length, stdio, join_pidfd, LAUNCH_DIE_TOGETHER, out, failure);
 }
 
 int launch_open_gate(struct launch_process *process, struct plan_error *failure) {

@@ -48,12 +48,15 @@ struct launch_process {
 int launch_process(const uint8_t *plan, size_t length, const struct launch_stdio *stdio, int join_pidfd,
                    struct launch_process *out, struct plan_error *failure);
 
-/*
- * The same; with for_caller the process becomes a child of the caller's parent (CLONE_PARENT), and the caller
- * cannot wait for it.
- */
+/* The process becomes a child of the caller's parent (CLONE_PARENT); the caller cannot wait for it. */
+#define LAUNCH_FOR_PARENT 1u
+/* The process is killed when the caller dies (PR_SET_PDEATHSIG), also after its exec, unless that is of a
+ * setuid file. */
+#define LAUNCH_DIE_TOGETHER 2u
+
+/* The same with LAUNCH_* flags; launch_process() has LAUNCH_DIE_TOGETHER. */
 int launch_run(const uint8_t *plan, size_t length, const struct launch_stdio *stdio, int join_pidfd,
-               bool for_caller, struct launch_process *out, struct plan_error *failure);
+               unsigned int flags, struct launch_process *out, struct plan_error *failure);
 
 /*
  * Opens the gate and waits until the command has been executed (or a last operation has failed: -1,

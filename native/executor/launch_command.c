@@ -2,7 +2,7 @@
  * `gantry-shim launch`: launches one plan for the gantry-oci command (or a debugging person), then leaves.
  *
  *   gantry-shim launch --plan-fd N --result-fd N [--join-fd N | --join-pid PID]
- *                      [--console-socket PATH] [--wait]
+ *                      [--console-socket PATH] [--wait [--die-together]]
  *   gantry-shim launch --check --plan-fd N
  *
  *   --plan-fd N        the plan, read from its current position to the end (a pipe or a file)
@@ -14,6 +14,7 @@
  *   --wait             stay: the process is this program's child. Signals that arrive here (except SIGKILL,
  * SIGSTOP, SIGCHLD) are passed on to it, and its end becomes this program's: the same exit status, or 128
  *                      plus the signal that killed it.
+ *   --die-together     the process is killed when this program is
  *   --check            only check the plan's structure; exit status 0 or 1
  *
  * The process gets this program's own descriptors 0, 1 and 2; with a terminal they are left alone and the
@@ -57,7 +58,7 @@ _Static_assert(sizeof(struct launch_result) == 304, "launch result");
 struct launch_arguments {
     int plan, result, join;
     const char *console_socket;
-    bool wait, check;
+    bool wait, check, die_together;
 };
 
 int launch_command_main(int argc, char **argv);
@@ -82,6 +83,10 @@ static bool parse_arguments(int argc, char **argv, struct launch_arguments *out)
             out->wait = true;
             continue;
         }
+        if (strcmp(argv[i], "--die-together") == 0) {
+            out->die_together = true;
+            continue;
+        }
         if (strcmp(argv[i], "--check") == 0) {
             out->check = true;
             continue;
@@ -99,7 +104,7 @@ static bool parse_arguments(int argc, char **argv, struct launch_arguments *out)
         }
         return false;
     }
-    return out->plan >= 0 && (out->check || out->result >= 0);
+    return out->plan >= 0 && (out->check || out->result >= 0) && (out->wait || !out->die_together);
 }
 
 /* Everything up to the end of file; NULL when it cannot be read or is too long. */
@@ -158,7 +163,9 @@ static int launch(const struct launch_arguments *arguments, struct launch_proces
     failure->operation = -1;
     if (plan == NULL) return plan_fail(&context, "read", "plan");
     struct launch_stdio stdio = {-1, -1, -1};
-    int result = launch_run(plan, length, &stdio, arguments->join, !arguments->wait, process, failure);
+    unsigned int flags = arguments->wait ? 0 : LAUNCH_FOR_PARENT;
+    if (arguments->die_together) flags |= LAUNCH_DIE_TOGETHER;
+    int result = launch_run(plan, length, &stdio, arguments->join, flags, process, failure);
     free(plan);
     if (result < 0) return -1;
     if (process->gate >= 0) {

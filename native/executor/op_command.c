@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -23,6 +24,16 @@ int op_open_fifo(struct plan_context *context, const struct wire_record *record)
     return 0;
 }
 
+/* The kernel forgets this at a fork and a change of user, so that it is the last thing to be set. */
+static int die_together(struct plan_context *context) {
+    if (!context->die_together) return 0;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) return plan_fail(context, "prctl", "PR_SET_PDEATHSIG");
+    char byte;
+    /* It may be dead already. */
+    if (recv(context->sync, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) _exit(126);
+    return 0;
+}
+
 int op_close_descriptors(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(close_descriptors, op);
     unsigned int low = (unsigned int)(context->gate < context->sync ? context->gate : context->sync);
@@ -35,7 +46,7 @@ int op_close_descriptors(struct plan_context *context, const struct wire_record 
         (low != high && call_close_range(low + 1, high - 1) < 0))
         return plan_fail(context, "close_range", NULL);
     context->join = context->proc = context->root = context->null = context->empty = context->directory = -1;
-    return 0;
+    return die_together(context);
 }
 
 int op_check_command(struct plan_context *context, const struct wire_record *record) {

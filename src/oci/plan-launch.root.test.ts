@@ -1,9 +1,11 @@
 /** Containers' first processes, launched for real. Needs root. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -13,7 +15,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import type { Readable, Writable } from "node:stream";
 import { after, beforeEach, afterEach, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { shimProgram } from "../native/addon.ts";
 import { compilePlan } from "./plan-compile.ts";
 import { launchPlan, TestContainer } from "./plan-test-container.ts";
 
@@ -269,5 +274,27 @@ describe("launching a container", () => {
         .status,
       137,
     );
+  });
+
+  test("dies with its launcher if it shall, whoever it has become", async () => {
+    for (const user of [
+      { uid: 0, gid: 0 },
+      { uid: 1000, gid: 1000 },
+    ]) {
+      const plan = compilePlan(container.spec("echo $$; exec sleep 1000", { user }), container.options());
+      const args = ["launch", "--plan-fd", "3", "--result-fd", "4", "--wait", "--die-together"];
+      const launcher = spawn(shimProgram, args, { stdio: ["ignore", "pipe", "ignore", "pipe", "pipe"] });
+      const result = once(launcher.stdio[4] as Readable, "data");
+      const output = once(launcher.stdio[1] as Readable, "data");
+      (launcher.stdio[3] as Writable).end(plan);
+      const pid = ((await result)[0] as Buffer).readInt32LE(4);
+      await output;
+      assert.ok(existsSync(`/proc/${pid}`));
+      launcher.kill("SIGKILL");
+      for (let tries = 0; existsSync(`/proc/${pid}`); tries++) {
+        assert.ok(tries < 200, "the process is gone");
+        await sleep(25);
+      }
+    }
   });
 });
