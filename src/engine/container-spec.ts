@@ -33,9 +33,9 @@ export async function containerSpec(context: EngineContext, input: ContainerSpec
   const { security } = config;
   const paths = podPaths(context.stateDirectory, sandbox.id);
   const namespaces = containerNamespaces(config, sandbox);
-  const [mounts, devices, seccomp] = await Promise.all([
+  const devices = containerDevices(config);
+  const [mounts, seccomp] = await Promise.all([
     Promise.all(config.mounts.map(specMount)),
-    containerDevices(config),
     seccompChoice(context, security),
   ]);
   const apparmor = security.privileged ? undefined : security.apparmor;

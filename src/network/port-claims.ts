@@ -40,7 +40,7 @@ export class PortClaims {
     for (const claim of claims) {
       const key = portKey(claim);
       let byAddress = this.#holders.get(key);
-      if (!byAddress) this.#holders.set(key, (byAddress = new Map()));
+      if (!byAddress) this.#holders.set(key, (byAddress = new Map<string, string>()));
       byAddress.set(addressKey(claim), podSandboxId);
     }
   }
