@@ -7,7 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import { mkdirSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, release } from "node:os";
 import { dirname, join } from "node:path";
 import { runAll, type CleanupStep } from "../base/cleanup.ts";
 import { errorMessage } from "../base/errors.ts";
@@ -25,6 +25,7 @@ import { createLoopbackNetwork } from "../network/loopback-network.ts";
 import type { PodNetwork } from "../network/pod-network.ts";
 import type { Cgroup, CgroupManager } from "../oci/cgroup.ts";
 import { createCgroupManager } from "../oci/cgroup-manager.ts";
+import { kernelAtLeast } from "../oci/seccomp-profile-json.ts";
 import { explainPlanError } from "../oci/plan-explain.ts";
 import { createShimManager } from "../shim/shim-manager.ts";
 import { openRecordStore, type RecordStore } from "../store/record-store.ts";
@@ -190,5 +191,7 @@ function createNetwork(config: Config, store: RecordStore, log: Logger): PodNetw
 /** "" is the default handler; the others go by their names. */
 function runtimeHandlers(config: Config): RuntimeHandlerInfo[] {
   const names = ["", ...Object.keys(config.runtimes)];
-  return names.map((name) => ({ name, recursiveReadOnlyMounts: true, userNamespaces: false }));
+  // mount_setattr(2) with AT_RECURSIVE came with Linux 5.12.
+  const recursiveReadOnlyMounts = kernelAtLeast(release(), "5.12");
+  return names.map((name) => ({ name, recursiveReadOnlyMounts, userNamespaces: false }));
 }
