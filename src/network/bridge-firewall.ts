@@ -3,11 +3,14 @@
  * host's loopback. The rules never change; pods come and go as elements of four maps, each in one atomic batch.
  *
  *   guard        prerouting, raw       from the bridge to or from 127.0.0.0/8: drop (CVE-2020-8558)
- *   prerouting   nat, dstnat           → ports4, ports6
- *   output       nat, dstnat           → ports4, ports6 (not for ::1, which cannot leave the loopback)
- *   ports4       protocol . address . port @ports4 → dnat;  to the host: protocol . port @ports4any → dnat
+ *   prerouting   nat, dstnat           to the host, but not to 127.0.0.0/8 → ports4, ports6
+ *   output       nat, dstnat           to the host → ports4, ports6 (not for ::1, which cannot leave the loopback)
+ *   ports4       protocol . address . port @ports4 → dnat;  protocol . port @ports4any → dnat
  *   postrouting  nat, srcnat           from a pod to outside; to a pod by a mapping from a pod or from 127.0.0.0/8:
  *                                      masquerade
+ *
+ * Only what is for this host is translated: a mapping of a foreign address would take others' traffic to it. Neighbours
+ * send to 127.0.0.1 in vain, as without us: a translation would spare their packets the kernel's check.
  *
  * The table is always replaced whole when it is not as expected (`nft flush ruleset` by somebody else, a crash):
  * connections that are translated already go on, as the kernel tracks them apart from the rules.
@@ -209,18 +212,25 @@ function firewallRules(table: string, bridge: string, subnets: readonly IpSubnet
     ...([4, 6] as const).flatMap((family) => [
       nftAddChain(table, `ports${family}`),
       rule(`ports${family}`, translateAddressed(family)),
-      rule(`ports${family}`, matchLocalDestination(), translateAny(family)),
+      rule(`ports${family}`, translateAny(family)),
     ]),
     nftAddChain(table, "prerouting", { type: "nat", hook: "prerouting", priority: PRIORITY.dstnat }),
-    rule("prerouting", matchFamily(4), jump("ports4")),
-    rule("prerouting", matchFamily(6), jump("ports6")),
+    rule(
+      "prerouting",
+      matchFamily(4),
+      matchSubnet("destination", "!=", loopback),
+      matchLocalDestination(),
+      jump("ports4"),
+    ),
+    rule("prerouting", matchFamily(6), matchLocalDestination(), jump("ports6")),
     nftAddChain(table, "output", { type: "nat", hook: "output", priority: PRIORITY.dstnat }),
-    rule("output", matchFamily(4), jump("ports4")),
+    rule("output", matchFamily(4), matchLocalDestination(), jump("ports4")),
     rule(
       "output",
       matchFamily(6),
       loadIpAddress("destination", 6),
       compare("!=", ipBytes({ family: 6, value: 1n })),
+      matchLocalDestination(),
       jump("ports6"),
     ),
     nftAddChain(table, "postrouting", { type: "nat", hook: "postrouting", priority: PRIORITY.srcnat }),

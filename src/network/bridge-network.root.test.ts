@@ -94,6 +94,55 @@ describe("traffic", () => {
     assert.equal(askFrom(undefined, "127.0.0.1", first + 1), "");
   });
 
+  test("a mapping of an address that is not the host's takes nobody's traffic", async () => {
+    const elsewhere = `10.234.${third}.9`;
+    const port = first + 13;
+    runIn(far, "ip", "addr", "add", `${elsewhere}/32`, "dev", "far0");
+    runIn(undefined, "ip", "route", "add", elsewhere, "via", outside.far);
+    await serveIn(fixture, far, "elsewhere", port);
+    const c = (await fixture.pod([{ protocol: "tcp", containerPort: 80, hostPort: port, hostIp: elsewhere }]))
+      .request;
+    await network.setup(c, never);
+    await serveIn(fixture, c.netnsPath, "thief", 80);
+    assert.equal(askFrom(undefined, elsewhere, port), `elsewhere ${outside.host}`);
+    assert.equal(askFrom(b.netnsPath, elsewhere, port), `elsewhere ${outside.host}`);
+    await network.teardown(c, undefined, never);
+  });
+
+  test("a mapping of the host's loopback is not for its neighbours", async () => {
+    const port = first + 15;
+    const c = (
+      await fixture.pod([{ protocol: "udp", containerPort: 80, hostPort: port, hostIp: "127.0.0.1" }])
+    ).request;
+    await network.setup(c, never);
+    await serveIn(fixture, c.netnsPath, "c", 80);
+    assert.equal(askFrom(undefined, "127.0.0.1", port, "udp"), `c 10.231.${third}.1`);
+    // A neighbour without a loopback of its own, that takes the answers of a foreign one.
+    const neighbour = join(fixture.directory, "neighbour");
+    await pinNamespaces({
+      directory: neighbour,
+      net: true,
+      ipc: false,
+      uts: false,
+      loopback: false,
+      sysctls: [],
+    });
+    fixture.onClose(() => unpinNamespaces(neighbour));
+    const netns = join(neighbour, "net");
+    const device = `gtn${suffix}`;
+    runIn(undefined, "ip", "link", "add", device, "type", "veth", "peer", "name", "near0", "netns", netns);
+    fixture.onClose(() => void spawnSync("ip", ["link", "del", device]));
+    runIn(undefined, "ip", "addr", "add", `10.235.${third}.1/24`, "dev", device);
+    runIn(undefined, "ip", "link", "set", device, "up");
+    runIn(netns, "ip", "addr", "add", `10.235.${third}.2/24`, "dev", "near0");
+    runIn(netns, "ip", "link", "set", "near0", "up");
+    runIn(netns, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/near0/route_localnet");
+    runIn(netns, "ip", "route", "add", "127.0.0.1", "via", `10.235.${third}.1`);
+    assert.equal(askFrom(netns, `10.235.${third}.1`, first, "udp"), `a 10.235.${third}.2`, "the way is open");
+    assert.equal(askFrom(netns, "127.0.0.1", port, "udp"), "");
+    await network.teardown(c, undefined, never);
+  });
+
   test("a second pod cannot take a port that is held", async () => {
     const c = (
       await fixture.pod([{ protocol: "tcp", containerPort: 1, hostPort: first, hostIp: "127.0.0.1" }])
