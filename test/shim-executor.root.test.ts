@@ -66,7 +66,7 @@ function fixture(t: TestContext): Fixture {
 
 test("a container runs, is executed in, and ends", async (t) => {
   const { start, execPlan, log } = fixture(t);
-  const shim = await start("echo pid $$; hostname; sleep 1000");
+  const shim = await start("echo pid $$; hostname; exec sleep 1000");
   await eventually("its output", () => readLog(log).length === 2);
   assert.equal(joinLog(readLog(log), "stdout"), "pid 1\nbox\n");
   const result = await runExec(
@@ -103,7 +103,7 @@ test("a command that does not exist is explained, at once or at the start", asyn
   const shim = await start("", { args: ["/no/such"] }, { startNow: false });
   await assert.rejects(shim.start(never), /no\/such/);
   await manager.discard("a");
-  const running = await start("sleep 1000");
+  const running = await start("exec sleep 1000");
   const options = { terminal: false, stdin: false, killOnDisconnect: true };
   const plan = execPlan("", { args: ["/no/such"] });
   await assert.rejects(running.exec({ plan, ...options }, never), /no\/such/);
@@ -111,7 +111,7 @@ test("a command that does not exist is explained, at once or at the start", asyn
 
 test("terminals of the container and of an exec", async (t) => {
   const { start, execPlan, log } = fixture(t);
-  const shim = await start("stty size; sleep 1000", {
+  const shim = await start("stty size; exec sleep 1000", {
     terminal: true,
     consoleSize: { width: 90, height: 30 },
   });

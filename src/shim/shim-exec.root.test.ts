@@ -8,7 +8,7 @@ import { encodeFrame } from "./frame.ts";
 import { MESSAGE, OPTION } from "./protocol.ts";
 import { collect, ended, eventually, never, runExec, shell, shimFixture, stubPlan } from "./stub-shim.ts";
 
-const FOREVER = "sleep 1000";
+const FOREVER = "exec sleep 1000";
 
 function residentKb(pid: number): number {
   return Number(/^Rss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1]);
@@ -175,7 +175,7 @@ test("a thousand execs whose client drops leave descriptors, processes and memor
   const drop = (terminal: boolean): Promise<void> =>
     new Promise((resolve) => {
       const options = OPTION.KILL_ON_DISCONNECT | OPTION.STDIN | (terminal ? OPTION.TERMINAL : 0);
-      const fields = { PLAN: shell("cat; sleep 1000", { terminal }), OPTIONS: options };
+      const fields = { PLAN: shell("cat; exec sleep 1000", { terminal }), OPTIONS: options };
       const socket = createConnection({ path }, () => {
         socket.write(Buffer.concat([helloFrame(), encodeFrame(MESSAGE.EXEC, 1, fields)]));
         socket.write(encodeFrame(MESSAGE.RESIZE, 2, { WIDTH: 80, HEIGHT: 24 }));

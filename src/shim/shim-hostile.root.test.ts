@@ -51,7 +51,7 @@ const HELLO = { type: MESSAGE.HELLO, requestId: 0, errno: 0 };
 
 test("frames that make no sense", async (t) => {
   const { start, directory } = shimFixture(t);
-  const shim = await start("a", "sleep 1000");
+  const shim = await start("a", "exec sleep 1000");
   const path = join(directory, "shims/a/sock");
   const hello = helloFrame();
   const cases: [string, Uint8Array[], unknown[]][] = [
@@ -128,7 +128,7 @@ test("frames that make no sense", async (t) => {
 
 test("random bytes after a hello, and mutated frames", async (t) => {
   const { start, directory } = shimFixture(t);
-  const shim = await start("a", "sleep 1000");
+  const shim = await start("a", "exec sleep 1000");
   const path = join(directory, "shims/a/sock");
   let state = 42;
   const random = (below: number): number => {

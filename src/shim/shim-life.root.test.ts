@@ -25,7 +25,7 @@ import {
   stubPlan,
 } from "./stub-shim.ts";
 
-const FOREVER = "sleep 1000";
+const FOREVER = "exec sleep 1000";
 
 function stat(pid: number): { parent: number; session: number } {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
