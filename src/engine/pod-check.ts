@@ -1,8 +1,8 @@
 /** Checks of a pod sandbox's configuration that need nothing but it and the daemon's handlers. */
 import { isAbsolute, normalize } from "node:path";
 import { GantryError } from "../base/errors.ts";
+import { checkSysctls } from "../base/sysctl.ts";
 import type { SysctlWrite } from "../native/netlink.ts";
-import { checkSysctls } from "../network/sysctl.ts";
 import type { EngineContext } from "./engine-context.ts";
 import type { PodSandboxConfig } from "./pod-sandbox.ts";
 
@@ -31,11 +31,10 @@ export function checkPodSandboxConfig(
 /** The pod's sysctls as they are written in its namespaces. @throws invalid-argument. */
 export function podSysctls(config: PodSandboxConfig): SysctlWrite[] {
   const { namespaces } = config;
-  const { net, ipc } = checkSysctls(config.sysctls, {
-    hostNetwork: namespaces.network === "node",
-    hostIpc: namespaces.ipc === "node",
-  });
-  return [...net, ...ipc];
+  const network = namespaces.network !== "node";
+  // The UTS namespace goes with the network's.
+  const own = { network, ipc: namespaces.ipc !== "node", uts: network };
+  return checkSysctls(config.sysctls, own).map(({ path, value }) => [path, value]);
 }
 
 /** @throws not-found for a handler that the configuration does not have. */

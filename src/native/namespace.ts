@@ -36,7 +36,7 @@ export interface NamespacePins {
   hostname?: string;
   /** Brings `lo` up; only with `net`. */
   loopback: boolean;
-  /** Written inside the new namespaces: only what checkSysctls (src/network/sysctl.ts) has passed. */
+  /** Written inside the new namespaces: only what checkSysctls (src/base/sysctl.ts) has passed. */
   sysctls: readonly SysctlWrite[];
 }
 
@@ -86,7 +86,7 @@ export async function unpinNamespaces(directory: string): Promise<void> {
 
 /**
  * Writes sysctls in a pinned network namespace: those of an interface that exists only after the network's set-up.
- * Only what checkSysctls (src/network/sysctl.ts) has passed.
+ * Only what checkSysctls (src/base/sysctl.ts) has passed.
  *
  * @throws GantryError invalid-argument that names the sysctl.
  */

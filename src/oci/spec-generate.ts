@@ -5,6 +5,7 @@
  * must not be changed by whoever gets it; copy what you change.
  */
 import { GantryError } from "../base/errors.ts";
+import { checkSysctls } from "../base/sysctl.ts";
 import { containerCapabilities } from "./capabilities.ts";
 import { hostLimits, type HostLimits } from "./host-limits.ts";
 import {
@@ -21,7 +22,6 @@ import { ALLOW_ALL_DEVICES, RESTRICTED_DEVICES } from "./spec-defaults.ts";
 import type { SpecInput } from "./spec-input.ts";
 import { rootfsPropagation, specMounts } from "./spec-mounts.ts";
 import { resourcesFromLimits } from "./spec-resources.ts";
-import { checkSysctls } from "./sysctl.ts";
 
 /**
  * @throws GantryError invalid-argument for what no container can have: unknown capabilities, malformed mounts,
