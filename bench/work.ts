@@ -2,9 +2,12 @@
  * The work that is measured. Each piece makes what it needs, gives its measured values, and leaves nothing.
  * Times are in milliseconds.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { CriClient } from "../src/cri/client.ts";
 import { growth, memoryByProcess } from "./memory.ts";
 import { type BenchNetwork, type BenchPod, removePod, startPod } from "./pod.ts";
+
+const SETTLE_MS = 10_000;
 
 export interface Runtime {
   name: string;
@@ -67,11 +70,13 @@ export async function manyPods(runtime: Runtime, count: number, measures: Measur
   try {
     // The first pod pays for what is loaded once.
     pods.push(await startPod(runtime.client, "host", runtime.cgroupParent));
-    const before = await memoryByProcess(except);
+    const before = await settledMemory(except);
     for (let n = 0; n < count; n++) pods.push(await startPod(runtime.client, "host", runtime.cgroupParent));
-    const after = await memoryByProcess(except);
-    measures["memory for each further pod"] = [growth(before, after, runtime.daemonPid) / count / 1024];
-    measures[`memory of the daemon with ${count} pods`] = [(after.get(runtime.daemonPid) ?? NaN) / 1024];
+    const after = await settledMemory(except);
+    const { daemonPid } = runtime;
+    measures["memory for each further pod"] = [growth(before, after, daemonPid) / count / 1024];
+    measures["memory of its helper processes"] = [growth(before, after, -1) / count / 1024];
+    measures[`memory of the daemon with ${count} pods`] = [(after.get(daemonPid) ?? NaN) / 1024];
     for (let n = 0; n < 20; n++)
       await timed(measures, `ListContainerStats, ${count} containers`, () =>
         runtime.client.ListContainerStats({}),
@@ -79,6 +84,12 @@ export async function manyPods(runtime: Runtime, count: number, measures: Measur
   } finally {
     for (const pod of pods) await removePod(runtime.client, pod);
   }
+}
+
+/** What is held once the garbage of the last calls has been collected. */
+async function settledMemory(except: ReadonlySet<string>): Promise<Map<number, number>> {
+  await sleep(SETTLE_MS);
+  return memoryByProcess(except);
 }
 
 /** Pull and unpack, the image removed before each round. */
