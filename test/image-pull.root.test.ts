@@ -13,24 +13,24 @@ import { silentLogger } from "../src/base/logger.ts";
 import { createOverlayfsSnapshotter } from "../src/snapshotter/overlayfs.ts";
 import type { Snapshotter } from "../src/snapshotter/snapshotter.ts";
 import { openRecordStore } from "../src/store/record-store.ts";
-import {
-  DebianRegistry,
-  packDirectory,
-  REGISTRY_USER,
-  type LayerSource,
-} from "../src/image/debian-registry.ts";
 import type { ImageService } from "../src/image/image.ts";
 import { createImageService } from "../src/image/image-service.ts";
 import { createUnpacker } from "../src/image/unpack/unpacker.ts";
+import { startRegistry, type Registry } from "./harness/registry.ts";
+import { packDirectory, pushBySkopeo, type LayerSource } from "./harness/skopeo-push.ts";
+
+const REGISTRY_USER = { username: "user", password: "s3cret" };
+const HTPASSWD = "user:$2y$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
 
 const signal = new AbortController().signal;
-let open: DebianRegistry;
-let closed: DebianRegistry;
+const registries = mkdtempSync(join(tmpdir(), "gantry-registries-"));
+let open: Registry;
+let closed: Registry;
 const layers: LayerSource[] = [];
 
 before(async () => {
-  open = await DebianRegistry.start(false);
-  closed = await DebianRegistry.start(true);
+  open = await startRegistry(join(registries, "open"));
+  closed = await startRegistry(join(registries, "closed"), HTPASSWD);
   const directory = mkdtempSync(join(tmpdir(), "gantry-pull-"));
   for (const [index, compression] of (["gzip", "zstd", "none"] as const).entries()) {
     const root = join(directory, compression);
@@ -47,6 +47,7 @@ before(async () => {
 after(async () => {
   await open?.stop();
   await closed?.stop();
+  rmSync(registries, { recursive: true });
 });
 
 interface Setup {
@@ -85,7 +86,7 @@ function setUp(t: TestContext): Setup {
 
 test("an image with gzip, zstd and plain layers, twice at once", async (t) => {
   const { images, snapshotter } = setUp(t);
-  const id = await open.push("mixed:1", layers);
+  const id = await pushBySkopeo(`${open.host}/mixed:1`, layers);
   const pull = async (): Promise<string> =>
     (await images.pull({ reference: `${open.host}/mixed:1` }, signal)).id;
   assert.deepEqual(await Promise.all([pull(), pull()]), [id, id]);
@@ -103,8 +104,8 @@ test("an image with gzip, zstd and plain layers, twice at once", async (t) => {
 
 test("what is removed is collected from the disk", async (t) => {
   const { images, snapshotter, directory } = setUp(t);
-  await open.push("kept:1", layers.slice(0, 2));
-  await open.push("gone:1", layers);
+  await pushBySkopeo(`${open.host}/kept:1`, layers.slice(0, 2));
+  await pushBySkopeo(`${open.host}/gone:1`, layers);
   const kept = await images.pull({ reference: `${open.host}/kept:1` }, signal);
   await images.pull({ reference: `${open.host}/gone:1` }, signal);
   await images.remove(`${open.host}/gone:1`, signal);
@@ -122,7 +123,7 @@ test("what is removed is collected from the disk", async (t) => {
 
 test("a corrupted layer is refused and leaves nothing", async (t) => {
   const { images, snapshotter, directory } = setUp(t);
-  await open.push("broken:1", [
+  await pushBySkopeo(`${open.host}/broken:1`, [
     layers[0] as LayerSource,
     { compression: "gzip", tar: Buffer.from("no tar archive".repeat(100)) },
   ]);
@@ -144,7 +145,7 @@ test("a mirror for docker.io through certs.d", async (t) => {
     join(hosts, "hosts.toml"),
     `server = "https://registry-1.docker.io"\n[host."http://${open.host}"]\n`,
   );
-  const id = await open.push("library/tiny:latest", layers.slice(0, 1));
+  const id = await pushBySkopeo(`${open.host}/library/tiny:latest`, layers.slice(0, 1));
   const record = await images.pull({ reference: "tiny" }, signal);
   assert.equal(record.id, id);
   assert.deepEqual(record.repoTags, ["docker.io/library/tiny:latest"]);
@@ -153,8 +154,9 @@ test("a mirror for docker.io through certs.d", async (t) => {
 
 test("basic authentication", async (t) => {
   const { images } = setUp(t);
-  const id = await closed.push("private:1", layers.slice(0, 1));
   const reference = `${closed.host}/private:1`;
+  const { username, password } = REGISTRY_USER;
+  const id = await pushBySkopeo(reference, layers.slice(0, 1), `${username}:${password}`);
   for (const auth of [undefined, { ...REGISTRY_USER, password: "wrong" }]) {
     await assert.rejects(images.pull({ reference, ...(auth ? { auth } : {}) }, signal), (error: unknown) => {
       return errorKind(error) === "unauthenticated" && !String(error).includes("wrong");
@@ -170,7 +172,7 @@ test("basic authentication", async (t) => {
 
 test("unknown tags and repositories are not found", async (t) => {
   const { images } = setUp(t);
-  await open.push("known:1", layers.slice(0, 1));
+  await pushBySkopeo(`${open.host}/known:1`, layers.slice(0, 1));
   for (const reference of [
     `${open.host}/known:2`,
     `${open.host}/unknown:1`,
