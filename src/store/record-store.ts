@@ -14,6 +14,7 @@ import { closeSync, constants, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { GantryError } from "../base/errors.ts";
+import { Room } from "./room.ts";
 
 const SCHEMA_VERSION = 1;
 
@@ -29,7 +30,10 @@ export interface RecordTable<T> {
 export interface RecordStore {
   /** The table of that name ([a-z_] only), created at the first use. The caller vouches for the type. */
   table<T>(name: string): RecordTable<T>;
-  /** All writes of the synchronous work become visible and durable together, or none of them. */
+  /**
+   * All writes of the synchronous work become visible and durable together, or none of them. The work is done again
+   * when the disk was full and room could be made.
+   */
   transaction<T>(work: () => T): T;
   close(): void;
 }
@@ -39,9 +43,14 @@ class SqliteTable<T> implements RecordTable<T> {
   readonly #put: StatementSync;
   readonly #delete: StatementSync;
   readonly #list: StatementSync;
+  readonly #write: (work: () => unknown) => void;
 
-  constructor(db: DatabaseSync, name: string) {
-    db.exec(`CREATE TABLE IF NOT EXISTS ${name} (id TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID`);
+  /** @param write does a single write. */
+  constructor(db: DatabaseSync, name: string, write: (work: () => unknown) => void) {
+    this.#write = write;
+    write(() =>
+      db.exec(`CREATE TABLE IF NOT EXISTS ${name} (id TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID`),
+    );
     this.#get = db.prepare(`SELECT record FROM ${name} WHERE id = ?`);
     this.#put = db.prepare(`INSERT OR REPLACE INTO ${name} (id, record) VALUES (?, ?)`);
     this.#delete = db.prepare(`DELETE FROM ${name} WHERE id = ?`);
@@ -54,11 +63,12 @@ class SqliteTable<T> implements RecordTable<T> {
   }
 
   put(id: string, record: T): void {
-    this.#put.run(id, encode(record));
+    const text = encode(record);
+    this.#write(() => this.#put.run(id, text));
   }
 
   delete(id: string): void {
-    this.#delete.run(id);
+    this.#write(() => this.#delete.run(id));
   }
 
   list(): { id: string; record: T }[] {
@@ -109,41 +119,51 @@ export function openRecordStore(path: string, durability: "power-loss" | "crash"
   // SQLite gives its side files the mode of the database file.
   closeSync(openSync(path, constants.O_CREAT | constants.O_RDWR | constants.O_NOFOLLOW, 0o600));
   const db = new DatabaseSync(path);
+  const room = new Room(path);
+  try {
+    room.write(db, () => prepare(db, path, durability));
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+  const tables = new Map<string, SqliteTable<unknown>>();
+  let depth = 0;
+  const transaction = <T>(work: () => T): T => {
+    db.exec("BEGIN IMMEDIATE");
+    depth += 1;
+    try {
+      const result = work();
+      db.exec("COMMIT");
+      return result;
+    } catch (error) {
+      if (db.isTransaction) db.exec("ROLLBACK");
+      throw error;
+    } finally {
+      depth -= 1;
+    }
+  };
+  const write = (work: () => unknown): void => void (depth > 0 ? work() : room.write(db, work));
+  return {
+    table<T>(name: string): RecordTable<T> {
+      if (!/^[a-z_]+$/.test(name)) throw new GantryError("internal", `bad table name "${name}"`);
+      let table = tables.get(name);
+      if (!table) tables.set(name, (table = new SqliteTable<unknown>(db, name, write)));
+      return table as RecordTable<T>;
+    },
+    transaction: <T>(work: () => T): T => (depth > 0 ? work() : room.write(db, () => transaction(work))),
+    close: () => db.close(),
+  };
+}
+
+function prepare(db: DatabaseSync, path: string, durability: "power-loss" | "crash"): void {
   db.exec("PRAGMA journal_mode = WAL");
   db.exec(`PRAGMA synchronous = ${durability === "power-loss" ? "FULL" : "OFF"}`);
   const version = Number(db.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
   if (version > SCHEMA_VERSION) {
-    db.close();
     throw new GantryError(
       "failed-precondition",
       `${path}: schema version ${version} is newer than this gantryd's ${SCHEMA_VERSION}`,
     );
   }
-  db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
-  const tables = new Map<string, SqliteTable<unknown>>();
-  let depth = 0;
-  return {
-    table<T>(name: string): RecordTable<T> {
-      if (!/^[a-z_]+$/.test(name)) throw new GantryError("internal", `bad table name "${name}"`);
-      let table = tables.get(name);
-      if (!table) tables.set(name, (table = new SqliteTable<unknown>(db, name)));
-      return table as RecordTable<T>;
-    },
-    transaction<T>(work: () => T): T {
-      if (depth > 0) return work();
-      db.exec("BEGIN IMMEDIATE");
-      depth += 1;
-      try {
-        const result = work();
-        db.exec("COMMIT");
-        return result;
-      } catch (error) {
-        if (db.isTransaction) db.exec("ROLLBACK");
-        throw error;
-      } finally {
-        depth -= 1;
-      }
-    },
-    close: () => db.close(),
-  };
+  if (version < SCHEMA_VERSION) db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
 }
