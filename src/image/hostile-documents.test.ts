@@ -117,3 +117,24 @@ test("documents cut off, with bytes flipped, or nested without end", () => {
   check(Buffer.from("[".repeat(2_000_000)));
   check(Buffer.from(`{"manifests":${"[".repeat(100_000)}${"]".repeat(100_000)}}`));
 });
+
+test("a configuration of more than any image has is refused", () => {
+  const many = Array.from({ length: 10_001 }, (_, i) => `a${i}`);
+  const map = Object.fromEntries(many.map((name) => [name, ""]));
+  const configs = [
+    { Env: many },
+    { Cmd: many },
+    { Entrypoint: many },
+    { Labels: map },
+    { Volumes: map },
+    // It is in every list of images, which clients refuse as a whole when it is too large.
+    { User: "x".repeat(5000) },
+    { WorkingDir: `/${"x".repeat(5000)}` },
+  ];
+  for (const config of configs) {
+    assert.throws(() => parseImageConfig(Buffer.from(JSON.stringify({ config })), DIGEST), {
+      kind: "data-loss",
+      message: new RegExp(`config.${Object.keys(config)[0]} has`),
+    });
+  }
+});

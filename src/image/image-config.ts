@@ -10,6 +10,10 @@ import { GantryError } from "../base/errors.ts";
 import type { ImageConfig } from "./image.ts";
 import { asObject, asString, asStrings, parseJsonObject } from "./json-shape.ts";
 
+/** Far above what any image has, and little enough to be checked, kept and listed at once. */
+const LIMIT_ITEMS = 10_000;
+const LIMIT_TEXT = 4096;
+
 export interface ParsedImageConfig {
   config: ImageConfig;
   /** Lowest layer first. */
@@ -31,11 +35,16 @@ export function parseImageConfig(bytes: Uint8Array, id: Digest): ParsedImageConf
     );
   }
   const run = asObject(document, "config", json["config"]) ?? {};
-  const text = (field: string): string => asString(document, `config.${field}`, run[field]) ?? "";
+  const text = (field: string): string => {
+    const value = asString(document, `config.${field}`, run[field]) ?? "";
+    if (value.length > LIMIT_TEXT)
+      throw new GantryError("data-loss", `${document}: config.${field} has ${value.length} characters`);
+    return value;
+  };
   return {
     config: {
       user: text("User"),
-      env: asStrings(document, "config.Env", run["Env"]),
+      env: strings(document, "Env", run["Env"]),
       entrypoint: commandLine(document, "Entrypoint", run["Entrypoint"]),
       cmd: commandLine(document, "Cmd", run["Cmd"]),
       workingDir: text("WorkingDir"),
@@ -51,14 +60,24 @@ export function parseImageConfig(bytes: Uint8Array, id: Digest): ParsedImageConf
 
 /** Very old images have a single string. */
 function commandLine(document: string, field: string, value: unknown): string[] {
-  return typeof value === "string"
-    ? asStrings(document, `config.${field}`, [value])
-    : asStrings(document, `config.${field}`, value);
+  return strings(document, field, typeof value === "string" ? [value] : value);
+}
+
+function strings(document: string, field: string, value: unknown): string[] {
+  checkCount(document, field, Array.isArray(value) ? value.length : 0);
+  return asStrings(document, `config.${field}`, value);
+}
+
+function checkCount(document: string, field: string, count: number): void {
+  if (count > LIMIT_ITEMS)
+    throw new GantryError("data-loss", `${document}: config.${field} has ${count} items`);
 }
 
 /** A volume is a path in the container; `..` cannot leave its root (CVE-2022-23648). */
 function volumes(document: string, value: unknown): string[] {
-  const paths = Object.keys(asObject(document, "config.Volumes", value) ?? {}).map((path) => {
+  const names = Object.keys(asObject(document, "config.Volumes", value) ?? {});
+  checkCount(document, "Volumes", names.length);
+  const paths = names.map((path) => {
     asString(document, "config.Volumes", path);
     return posix.join("/", path).replace(/(?<=.)\/$/, "");
   });
@@ -67,12 +86,10 @@ function volumes(document: string, value: unknown): string[] {
 
 function labels(document: string, value: unknown): Record<string, string> {
   const entries = Object.entries(asObject(document, "config.Labels", value) ?? {});
+  checkCount(document, "Labels", entries.length);
   // fromEntries defines properties, so a label named "__proto__" is one like any other.
   return Object.fromEntries(
-    entries.map(([key, label]) => [
-      key,
-      asString(document, `config.Labels[${JSON.stringify(key)}]`, label) ?? "",
-    ]),
+    entries.map(([key, label]) => [key, asString(document, "a value of config.Labels", label) ?? ""]),
   );
 }
 
