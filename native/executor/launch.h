@@ -58,6 +58,15 @@ int launch_process(const uint8_t *plan, size_t length, const struct launch_stdio
 int launch_run(const uint8_t *plan, size_t length, const struct launch_stdio *stdio, int join_pidfd,
                unsigned int flags, struct launch_process *out, struct plan_error *failure);
 
+/* What `gantry-shim launch` writes to its result descriptor; the format outlives builds. */
+#define LAUNCH_RESULT_MAGIC 0x31524c47u
+struct launch_result {
+    uint32_t magic;
+    int32_t pid; /* 0 after a failure */
+    struct plan_error failure;
+};
+_Static_assert(sizeof(struct launch_result) == 304, "launch result");
+
 /*
  * Opens the gate and waits until the command has been executed (or a last operation has failed: -1,
  * *failure). Consumes process->gate. A process that has failed exits by itself; reaping it is left to the

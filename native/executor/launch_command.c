@@ -2,7 +2,7 @@
  * `gantry-shim launch`: launches one plan for the gantry-oci command (or a debugging person), then leaves.
  *
  *   gantry-shim launch --plan-fd N --result-fd N [--join-fd N | --join-pid PID]
- *                      [--console-socket PATH] [--wait [--die-together]]
+ *                      [--console-socket PATH | --console-fd N] [--wait] [--die-together]
  *   gantry-shim launch --check --plan-fd N
  *
  *   --plan-fd N        the plan, read from its current position to the end (a pipe or a file)
@@ -11,10 +11,11 @@
  *   --join-pid PID     the same, by pid; the caller has checked that it is still the right process
  *   --console-socket   with a terminal: connect to this unix stream socket and send the pty's master
  * (SCM_RIGHTS, with one byte of data). A terminal needs this option.
+ *   --console-fd N     the same by a connected unix socket
  *   --wait             stay: the process is this program's child. Signals that arrive here (except SIGKILL,
  * SIGSTOP, SIGCHLD) are passed on to it, and its end becomes this program's: the same exit status, or 128
  *                      plus the signal that killed it.
- *   --die-together     the process is killed when this program is
+ *   --die-together     the process is killed when its parent dies: this program, or without --wait its caller
  *   --check            only check the plan's structure; exit status 0 or 1
  *
  * The process gets this program's own descriptors 0, 1 and 2; with a terminal they are left alone and the
@@ -39,6 +40,7 @@
 #include "interpret.h"
 #include "program.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,17 +48,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#define RESULT_MAGIC 0x31524c47u
-
-struct launch_result {
-    uint32_t magic;
-    int32_t pid;
-    struct plan_error failure;
-};
-_Static_assert(sizeof(struct launch_result) == 304, "launch result");
-
 struct launch_arguments {
-    int plan, result, join;
+    int plan, result, join, console;
     const char *console_socket;
     bool wait, check, die_together;
 };
@@ -95,6 +88,7 @@ static bool parse_arguments(int argc, char **argv, struct launch_arguments *out)
         if (strcmp(argv[i - 1], "--plan-fd") == 0 && parse_number(value, &out->plan)) continue;
         if (strcmp(argv[i - 1], "--result-fd") == 0 && parse_number(value, &out->result)) continue;
         if (strcmp(argv[i - 1], "--join-fd") == 0 && parse_number(value, &out->join)) continue;
+        if (strcmp(argv[i - 1], "--console-fd") == 0 && parse_number(value, &out->console)) continue;
         if (strcmp(argv[i - 1], "--console-socket") == 0 && (out->console_socket = value) != NULL) continue;
         int pid;
         if (strcmp(argv[i - 1], "--join-pid") == 0 && parse_number(value, &pid)) {
@@ -104,7 +98,7 @@ static bool parse_arguments(int argc, char **argv, struct launch_arguments *out)
         }
         return false;
     }
-    return out->plan >= 0 && (out->check || out->result >= 0) && (out->wait || !out->die_together);
+    return out->plan >= 0 && (out->check || out->result >= 0);
 }
 
 /* Everything up to the end of file; NULL when it cannot be read or is too long. */
@@ -127,15 +121,18 @@ static uint8_t *read_plan(int fd, size_t *length) {
     return NULL;
 }
 
-/* Sends the pty's master to whoever listens at the path. */
-static int send_console(struct plan_context *context, const char *path, int console) {
+/* Sends the pty's master over the socket, or to whoever listens at the path. */
+static int send_console(struct plan_context *context, int given, const char *path, int console) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (path == NULL) return plan_fail_with(context, EINVAL, "console socket", NULL);
+    if (given < 0 && path == NULL) return plan_fail_with(context, EINVAL, "console socket", NULL);
+    if (given >= 0) path = "";
     if (strlen(path) >= sizeof(address.sun_path))
         return plan_fail_with(context, ENAMETOOLONG, "connect", path);
     strcpy(address.sun_path, path);
-    PLAN_FD channel = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (channel < 0 || connect(channel, (const struct sockaddr *)&address, sizeof(address)) < 0)
+    PLAN_FD channel =
+        given >= 0 ? fcntl(given, F_DUPFD_CLOEXEC, 3) : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (channel < 0) return plan_fail(context, "socket", path);
+    if (given < 0 && connect(channel, (const struct sockaddr *)&address, sizeof(address)) < 0)
         return plan_fail(context, "connect", path);
     char byte = 0;
     union {
@@ -172,7 +169,7 @@ static int launch(const struct launch_arguments *arguments, struct launch_proces
         /* Its end would close with us. */
         result = plan_fail_with(&context, EINVAL, "start gate", NULL);
     } else if (process->console >= 0) {
-        result = send_console(&context, arguments->console_socket, process->console);
+        result = send_console(&context, arguments->console, arguments->console_socket, process->console);
     }
     if (result == 0) return 0;
     kill(process->pid, SIGKILL);
@@ -206,13 +203,13 @@ static int check_plan(int fd) {
 
 int launch_command_main(int argc, char **argv) {
     program_protect(argv);
-    struct launch_arguments arguments = {.plan = -1, .result = -1, .join = -1};
+    struct launch_arguments arguments = {.plan = -1, .result = -1, .join = -1, .console = -1};
     if (!parse_arguments(argc, argv, &arguments)) return 2;
     if (arguments.check) return check_plan(arguments.plan);
     sigset_t signals;
     sigfillset(&signals);
     if (arguments.wait) sigprocmask(SIG_BLOCK, &signals, NULL);
-    struct launch_result result = {.magic = RESULT_MAGIC};
+    struct launch_result result = {.magic = LAUNCH_RESULT_MAGIC};
     struct launch_process process;
     if (launch(&arguments, &process, &result.failure) == 0) result.pid = process.pid;
     if (write(arguments.result, &result, sizeof(result)) != (ssize_t)sizeof(result)) return 2;

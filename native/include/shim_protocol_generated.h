@@ -56,6 +56,8 @@
 #define SHIM_FIELD_PATH 22u /* text: what it was about; absent if nothing */
 #define SHIM_FIELD_OPERATION 23u /* i32: index of the failing plan operation, -1 before the first; absent if not of a plan */
 #define SHIM_FIELD_FORCE 24u /* u32: 1 to kill the container first */
+#define SHIM_FIELD_PLAN_BUILD 25u /* u32, in the shim's HELLO: fingerprint of the plans that it understands itself */
+#define SHIM_FIELD_PROGRAM 26u /* text, in EXEC: absolute path of a gantry-shim that understands the plan, where the shim does not */
 
 #define SHIM_OPTION_TERMINAL 1u /* the process has a pty; its master comes from the launcher */
 #define SHIM_OPTION_STDIN 2u /* keep a pipe for standard input; else it reads /dev/null */

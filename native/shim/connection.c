@@ -42,7 +42,7 @@ bool connection_accept(struct shim *shim, int fd) {
     connection->region = region;
     connection->out = (struct buffer){.data = region, .capacity = CONNECTION_OUT_BYTES};
     connection->in = (struct buffer){.data = region + CONNECTION_OUT_BYTES, .capacity = CONNECTION_IN_BYTES};
-    connection->exec.pidfd = -1;
+    connection->exec.launch.fd = connection->exec.console = connection->exec.input_end = -1;
     connection->exec.input.fd = connection->exec.output[0].watch.fd = connection->exec.output[1].watch.fd =
         -1;
     if (slot >= shim->connections_end) shim->connections_end = (uint16_t)(slot + 1);
@@ -72,12 +72,9 @@ void connection_close(struct shim *shim, struct connection *connection) {
     munmap(connection->region, REGION_BYTES);
     connection->region = NULL;
     connection->input_blocked = connection->closing = false;
+    connection->lingers = false;
     if (mode == CONNECTION_EXEC) {
-        struct exec *exec = &connection->exec;
-        connection->mode = CONNECTION_DETACHED;
-        watch_close(shim->epoll, &exec->input);
-        if (exec->kill_on_disconnect) exec_signal(exec, 9);
-        exec_settle(shim, connection);
+        exec_abandon(shim, connection);
         return;
     }
     if (mode == CONNECTION_ATTACH && connection->sent_input) input_close(shim, connection);
@@ -166,12 +163,14 @@ void connection_parse(struct shim *shim, struct connection *connection) {
         if (!request_handle(shim, connection, &frame)) return;
         if (connection->region == NULL) return;
         buffer_consume(&connection->in, size);
+        if (connection->input_blocked) return; /* an exec that is being launched */
         if (connection->large != 0 && buffer_used(&connection->in) == 0) drop_large(connection);
     }
 }
 
 void connection_readable(struct shim *shim, struct connection *connection) {
     struct buffer *in = &connection->in;
+    if (connection->lingers) in->start = in->end = 0;
     buffer_compact(in);
     if (buffer_room(in) == 0) {
         /* Woken by a hang-up while earlier bytes wait for the process: nobody is there any more. */
@@ -185,16 +184,16 @@ void connection_readable(struct shim *shim, struct connection *connection) {
         return;
     }
     in->end += (size_t)n;
-    if (!connection->input_blocked) connection_parse(shim, connection);
+    if (!connection->input_blocked && !connection->lingers) connection_parse(shim, connection);
 }
 
 void connection_update(struct shim *shim, struct connection *connection) {
     if (connection->region == NULL) return;
     uint32_t events = EPOLLRDHUP;
-    if (!connection->closing && !connection->input_blocked) events |= EPOLLIN;
+    if (connection->lingers || (!connection->closing && !connection->input_blocked)) events |= EPOLLIN;
     if (buffer_used(&connection->out) > 0) events |= EPOLLOUT;
     if (!watch_want(shim->epoll, &connection->socket, events)) connection_close(shim, connection);
-    if (connection->input_blocked) {
+    if (connection->region != NULL && connection->input_blocked) {
         struct watch *input =
             connection->mode == CONNECTION_EXEC ? &connection->exec.input : &shim->container.input;
         watch_want(shim->epoll, input, EPOLLOUT);

@@ -173,6 +173,12 @@ void container_kill(struct shim *shim) {
         syscall(SYS_pidfd_send_signal, shim->container.process.pidfd, SIGKILL, NULL, 0);
 }
 
+void container_record(struct shim *shim) {
+    const struct shim_exit_record *record = &shim->container.exit;
+    shim->container.unrecorded = record_write(shim, "exit", record, sizeof *record) != 0;
+    shim->record_retry_at = shim->now + RECORD_RETRY_MS;
+}
+
 void container_exited(struct shim *shim, int status) {
     struct container *container = &shim->container;
     struct timespec now;
@@ -188,17 +194,15 @@ void container_exited(struct shim *shim, int status) {
                                   .init_pid = (uint32_t)container->process.pid};
     container->state = SHIM_STATE_EXITED;
     container->hung = false;
-    /* Before anyone is told. Without its directory nobody can ask for it any more. */
-    if (record_write(shim, "exit", &container->exit, sizeof container->exit) != 0 &&
-        record_directory_vanished(shim))
-        shim->finished = true;
+    /* Before anyone is told. A full disk must not keep it from those who wait; it is tried again. */
+    container_record(shim);
     close(container->process.pidfd);
     container->process.pidfd = -1;
     if (container->process.gate >= 0) close(container->process.gate);
     container->process.gate = -1;
     watch_close(shim->epoll, &container->input);
     for (unsigned i = 0; i < 2; i++) {
-        output_note_owed(&container->output[i]);
+        output_note_owed(&container->output[i], container->options & SHIM_OPTION_TERMINAL);
         output_readable(shim, i);
     }
     container->exit_deadline = shim->now + EXIT_DRAIN_MS;
@@ -209,12 +213,12 @@ void container_exited(struct shim *shim, int status) {
 static void tell(struct shim *shim, struct connection *connection) {
     struct container *container = &shim->container;
     if (connection->region == NULL) return;
-    if (connection->mode == CONNECTION_ATTACH && !connection->closing) {
+    if (connection->mode == CONNECTION_ATTACH && !connection->closing && !connection->lingers) {
         struct reply reply;
         reply_begin(&reply, SHIM_MESSAGE_EXIT, connection->stream_request);
         reply_u32(&reply, SHIM_FIELD_EXIT_CODE, container->exit.exit_code);
         reply_u32(&reply, SHIM_FIELD_EXIT_SIGNAL, container->exit.signal);
-        connection->closing = true;
+        connection->lingers = true;
         connection_send(shim, connection, &reply);
     } else if (connection->waits) {
         connection->waits = false;
@@ -230,6 +234,8 @@ void container_settle(struct shim *shim) {
         deletes |= shim->connections[i].deletes;
     if (container->state == SHIM_STATE_EXITED) {
         if (!container->settled) {
+            for (unsigned i = 0; i < 2; i++)
+                if (container->output[i].owed > 0) output_readable(shim, i);
             if (!output_drained(shim) && shim->now < container->exit_deadline) return;
             output_finish(shim);
             container->settled = true;
@@ -243,10 +249,11 @@ void container_settle(struct shim *shim) {
 void container_delete(struct shim *shim) {
     for (uint16_t i = 0; i < shim->connections_end; i++) {
         struct connection *connection = &shim->connections[i];
-        if (connection->mode == CONNECTION_EXEC || connection->mode == CONNECTION_DETACHED)
+        if (connection->mode == CONNECTION_EXEC || connection->mode == CONNECTION_DETACHED) {
             exec_signal(&connection->exec, SIGKILL);
-        else if (connection->mode == CONNECTION_ATTACH)
-            connection_close(shim, connection);
+            if (connection->exec.launcher > 0) kill(connection->exec.launcher, SIGKILL);
+        }
+        if (connection->mode == CONNECTION_ATTACH) connection_close(shim, connection);
     }
     output_empty(shim);
     watch_close(shim->epoll, &shim->listen);

@@ -18,6 +18,7 @@ enum watch_kind {
     WATCH_EXEC_OUT,
     WATCH_EXEC_ERR,
     WATCH_EXEC_IN,
+    WATCH_EXEC_LAUNCH,
 };
 
 struct watch {

@@ -17,7 +17,7 @@
 #define BUSY_PIPE_BYTES (256 * 1024)
 
 static bool is_attached(const struct connection *connection) {
-    return connection->mode == CONNECTION_ATTACH && !connection->closing;
+    return connection->mode == CONNECTION_ATTACH && !connection->closing && !connection->lingers;
 }
 
 static size_t chunk_room(const struct shim *shim) {
@@ -82,11 +82,12 @@ static bool read_chunk(struct shim *shim, enum cri_stream stream) {
     cri_log_append(&shim->log, stream, shim->chunk, length);
     copy_to_attached(shim, stream, length);
     flush_log(shim);
-    return length == room;
+    return length == room || output->owed > 0;
 }
 
 void output_readable(struct shim *shim, enum cri_stream stream) {
-    for (unsigned round = 0; round < 8; round++)
+    const struct output *output = &shim->container.output[stream];
+    for (unsigned round = 0; round < 8 || output->owed > 0; round++)
         if (!read_chunk(shim, stream)) return;
 }
 
@@ -95,17 +96,19 @@ void output_retry(struct shim *shim) {
     if (shim->log.stalled) flush_log(shim);
 }
 
-void output_note_owed(struct output *output) {
+void output_note_owed(struct output *output, bool terminal) {
     int held = 0;
     output->owed = 0;
-    if (output->watch.fd >= 0 && ioctl(output->watch.fd, FIONREAD, &held) == 0 && held > 0)
+    /* A terminal counts only what its line discipline has taken; it is empty when a read says so. */
+    if (output->watch.fd >= 0 && terminal)
+        output->owed = TERMINAL_HOLDS_BYTES;
+    else if (output->watch.fd >= 0 && ioctl(output->watch.fd, FIONREAD, &held) == 0 && held > 0)
         output->owed = (size_t)held;
 }
 
 bool output_drained(const struct shim *shim) {
     const struct output *output = shim->container.output;
     bool idle = output[0].owed == 0 && output[1].owed == 0;
-    /* A terminal delivers with a delay, but always ends with EIO once nobody has it. */
     return idle && !shim->log.stalled;
 }
 
@@ -119,7 +122,7 @@ void output_empty(struct shim *shim) {
     flush_log(shim);
     for (unsigned i = 0; i < 2; i++) {
         struct output *output = &shim->container.output[i];
-        output_note_owed(output);
+        output_note_owed(output, shim->container.options & SHIM_OPTION_TERMINAL);
         for (size_t before = output->owed + 1; output->owed > 0 && output->owed < before;) {
             before = output->owed;
             read_chunk(shim, i);

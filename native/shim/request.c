@@ -1,6 +1,7 @@
 /* The requests of a connection: checked, done or passed on, answered. docs/shim-protocol.md describes each.
  */
 #define _GNU_SOURCE
+#include "plan_generated.h"
 #include "shim.h"
 
 #include <errno.h>
@@ -63,6 +64,7 @@ static void handle_hello(struct shim *shim, struct connection *connection, const
     struct reply reply;
     reply_begin(&reply, SHIM_MESSAGE_HELLO, frame->request);
     reply_u32(&reply, SHIM_FIELD_VERSION, SHIM_PROTOCOL_VERSION);
+    reply_u32(&reply, SHIM_FIELD_PLAN_BUILD, PLAN_FINGERPRINT);
     connection_send(shim, connection, &reply);
 }
 

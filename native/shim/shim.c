@@ -59,29 +59,59 @@ static bool set_up(struct shim *shim) {
     return watch_want(shim->epoll, &shim->signals, EPOLLIN) && connection_accept(shim, FIRST_CONNECTION);
 }
 
-static void reap(struct shim *shim) {
+static void process_ended(struct shim *shim, pid_t pid, int status) {
+    if (pid == shim->container.process.pid && shim->container.process.pidfd >= 0) {
+        container_exited(shim, status);
+        return;
+    }
+    for (uint16_t i = 0; i < shim->connections_end; i++) {
+        struct connection *connection = &shim->connections[i];
+        struct exec *exec = &connection->exec;
+        if (connection->mode != CONNECTION_EXEC && connection->mode != CONNECTION_DETACHED) continue;
+        if (pid == exec->launcher) {
+            exec->launcher = 0;
+            return;
+        }
+        if (exec->exited || pid != exec->pid) continue;
+        exec_exited(shim, connection, status);
+        return;
+    }
+}
+
+static void reap_one(struct shim *shim, pid_t pid) {
+    int status;
+    if (pid > 0 && waitpid(pid, &status, WNOHANG | __WALL) == pid) process_ended(shim, pid, status);
+}
+
+/*
+ * While an exec process is being launched only those are taken that are known: it may end before its launcher
+ * has told us its pid. The others (orphans, intermediate processes) are taken afterwards.
+ */
+void shim_reap(struct shim *shim) {
     struct signalfd_siginfo info;
     while (read(shim->signals.fd, &info, sizeof info) > 0) {
     }
     int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0;) {
-        if (pid == shim->container.process.pid && shim->container.process.pidfd >= 0) {
-            container_exited(shim, status);
-            continue;
-        }
-        for (uint16_t i = 0; i < shim->connections_end; i++) {
-            struct connection *connection = &shim->connections[i];
-            bool exec = connection->mode == CONNECTION_EXEC || connection->mode == CONNECTION_DETACHED;
-            if (!exec || connection->exec.exited || connection->exec.pid != pid) continue;
-            exec_exited(shim, connection, status);
-            break;
-        }
+    if (!exec_any_launching(shim)) {
+        for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0;)
+            process_ended(shim, pid, status);
+        return;
     }
+    for (uint16_t i = 0; i < shim->connections_end; i++) {
+        const struct connection *connection = &shim->connections[i];
+        if (connection->mode != CONNECTION_EXEC && connection->mode != CONNECTION_DETACHED) continue;
+        reap_one(shim, connection->exec.launcher);
+        if (!connection->exec.exited) reap_one(shim, connection->exec.pid);
+    }
+    if (shim->container.process.pidfd >= 0) reap_one(shim, shim->container.process.pid);
 }
 
 static void accept_waiting(struct shim *shim) {
     int fd = accept4(shim->listen.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0) connection_accept(shim, fd);
+    if (fd >= 0)
+        connection_accept(shim, fd);
+    else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        shim->accept_again_at = shim->now + ACCEPT_PAUSE_MS;
 }
 
 static void dispatch(struct shim *shim, struct watch *watch, uint32_t events) {
@@ -89,7 +119,7 @@ static void dispatch(struct shim *shim, struct watch *watch, uint32_t events) {
     struct connection *connection = &shim->connections[watch->slot];
     switch ((enum watch_kind)watch->kind) {
     case WATCH_SIGNALS:
-        reap(shim);
+        shim_reap(shim);
         break;
     case WATCH_LISTEN:
         accept_waiting(shim);
@@ -105,6 +135,9 @@ static void dispatch(struct shim *shim, struct watch *watch, uint32_t events) {
         break;
     case WATCH_EXEC_ERR:
         exec_readable(shim, connection, CRI_STDERR);
+        break;
+    case WATCH_EXEC_LAUNCH:
+        exec_launched(shim, connection);
         break;
     case WATCH_CONTAINER_IN:
     case WATCH_EXEC_IN:
@@ -143,10 +176,11 @@ static int housekeeping(struct shim *shim) {
         if (!shim->container.settled && shim->container.exit_deadline < next)
             next = shim->container.exit_deadline;
         if (shim->vanished_check_at <= shim->now) {
-            if (record_directory_vanished(shim)) shim->finished = true;
+            if (shim->container.settled && record_directory_vanished(shim)) shim->finished = true;
             shim->vanished_check_at = shim->now + VANISHED_CHECK_MS;
         }
         if (shim->vanished_check_at < next) next = shim->vanished_check_at;
+        if (shim->container.unrecorded) DUE(shim->record_retry_at, container_record(shim));
     }
     uint16_t used = 0;
     for (uint16_t i = 0; i < shim->connections_end; i++) {
@@ -166,7 +200,9 @@ static int housekeeping(struct shim *shim) {
 #undef DUE
     output_update(shim);
     /* With every place taken new clients wait in the backlog. */
-    watch_want(shim->epoll, &shim->listen, used < SHIM_MAX_CONNECTIONS ? EPOLLIN : 0);
+    bool place = used < SHIM_MAX_CONNECTIONS && shim->accept_again_at <= shim->now;
+    watch_want(shim->epoll, &shim->listen, place ? EPOLLIN : 0);
+    if (shim->accept_again_at > shim->now && shim->accept_again_at < next) next = shim->accept_again_at;
     if (next == UINT64_MAX) return -1;
     return next <= shim->now ? 0 : next - shim->now > 60000 ? 60000 : (int)(next - shim->now);
 }

@@ -4,10 +4,10 @@
  * connection, which are mapped when it comes and unmapped when it goes.
  *
  *   shim.c        set-up, the event loop, reaping       container.c  launch, exit, delete
- *   connection.c  sockets, buffers, framing             output.c     container output to log and attached
- * clients request.c     the requests of a connection          input.c      standard input, with back-pressure
- *   exec.c        exec processes                        record.c     files in the shim's directory, OOM
- * counters
+ *   connection.c  sockets, buffers, framing             output.c     container output to log and clients
+ *   request.c     the requests of a connection          input.c      standard input, with back-pressure
+ *   exec.c        exec processes                        record.c     files in the directory, OOM counters
+ *   exec_launch.c launching them beside the loop
  */
 #ifndef GANTRY_SHIM_H
 #define GANTRY_SHIM_H
@@ -37,6 +37,9 @@
 #define ATTACH_STALL_MS 10000
 #endif
 #define LOG_RETRY_MS 200
+#define RECORD_RETRY_MS 500
+/* After an accept that failed for want of descriptors or memory. */
+#define ACCEPT_PAUSE_MS 100
 #define IDLE_TRIM_MS 1000
 #ifndef VANISHED_CHECK_MS
 #define VANISHED_CHECK_MS 5000
@@ -57,11 +60,15 @@ struct output {
 };
 
 struct exec {
-    pid_t pid;
-    int pidfd;
+    pid_t pid;      /* 0 until it has been launched */
+    pid_t launcher; /* 0 once it has been reaped */
+    struct watch launch;
+    uint32_t request;
+    int console;   /* received, not adopted yet; -1 */
+    int input_end; /* what becomes input once launched; -1 */
     struct output output[2];
     struct watch input;
-    bool kill_on_disconnect, terminal, exited;
+    bool kill_on_disconnect, terminal, keep_input, exited;
     uint32_t exit_code, signal;
     uint64_t deadline;
 };
@@ -71,7 +78,8 @@ struct connection {
     uint8_t mode;
     bool greeted;       /* HELLO has come */
     bool closing;       /* close once out is empty */
-    bool input_blocked; /* the STDIN frame at the front of in waits for the process */
+    bool input_blocked; /* what is in in waits: for the process to read a STDIN frame, or to be launched */
+    bool lingers; /* the last frame has been sent: what still comes is thrown away until the client goes */
     bool sent_input, waits, deletes;
     uint32_t wait_request, delete_request, stream_request;
     size_t input_done; /* bytes of that STDIN frame already written */
@@ -91,8 +99,9 @@ struct container {
     struct watch input;
     struct shim_exit_record exit;
     uint64_t exit_deadline;
-    bool hung;    /* nobody has the terminal open just now */
-    bool settled; /* exited and output drained, or given up on: waiters have been told */
+    bool hung;       /* nobody has the terminal open just now */
+    bool settled;    /* exited and output drained, or given up on: waiters have been told */
+    bool unrecorded; /* exited, and the exit record could not be written yet */
 };
 
 struct shim {
@@ -101,7 +110,7 @@ struct shim {
     uint64_t oom_before;
     bool finished;
     bool chunk_touched; /* more than a page of chunk has been in use */
-    uint64_t now, log_retry_at, trim_at, vanished_check_at;
+    uint64_t now, log_retry_at, trim_at, vanished_check_at, record_retry_at, accept_again_at;
     uint64_t start_time;
     struct watch signals, listen;
     struct container container;
@@ -114,6 +123,8 @@ struct shim {
 
 /* shim.c */
 int shim_main(int argc, char **argv);
+/* Takes the processes that have ended. */
+void shim_reap(struct shim *shim);
 
 /* connection.c */
 bool connection_accept(struct shim *shim, int fd);
@@ -145,6 +156,8 @@ void request_reply_exit(struct shim *shim, struct connection *connection, uint32
 void container_launch(struct shim *shim, struct connection *connection, const struct frame *frame);
 void container_start(struct shim *shim, struct connection *connection, uint32_t request);
 void container_exited(struct shim *shim, int status);
+/* Writes the exit record; should that fail, it is due again at record_retry_at. */
+void container_record(struct shim *shim);
 /* Tells the waiters once the output has been drained; finishes a pending DELETE. */
 void container_settle(struct shim *shim);
 void container_kill(struct shim *shim);
@@ -163,7 +176,7 @@ void output_update(struct shim *shim);
 bool output_drained(const struct shim *shim);
 /* Unfinished lines of streams that stay open are written as partial ones. */
 void output_finish(struct shim *shim);
-void output_note_owed(struct output *output);
+void output_note_owed(struct output *output, bool terminal);
 
 /* input.c */
 struct stdio_ends {
@@ -174,13 +187,37 @@ struct stdio_ends {
 int input_make_stdio(bool terminal, bool keep_input, struct stdio_ends *ends);
 void input_close_child_ends(struct stdio_ends *ends);
 void input_close_all(struct stdio_ends *ends);
+/* What is to be read from a terminal at its process's exit is not known, but never more than this. */
+#define TERMINAL_HOLDS_BYTES (128 * 1024)
 /* Writes the rest of a STDIN frame; false when the process takes no more now. */
 bool input_write(struct shim *shim, struct connection *connection, const struct frame *frame);
 void input_writable(struct shim *shim, struct watch *input);
 void input_close(struct shim *shim, struct connection *connection);
 
+/* exec_launch.c */
+struct exec_launch {
+    const uint8_t *plan;
+    size_t length;
+    const char *program; /* launches instead of us; NULL for none */
+    int join;            /* pidfd of init */
+    struct launch_stdio stdio;
+};
+/* Forks a launcher, which reports over *channel (a new socket). Its pid, or -1 with errno. */
+pid_t exec_launch_fork(const struct exec_launch *launch, int *channel);
+/*
+ * What the launcher reports: false when nothing has come yet. A pid above zero is the process, our child, not
+ * reaped; else *failure tells why there is none. *console gets the pty's master when it comes.
+ */
+bool exec_launch_result(int channel, int *console, pid_t *pid, struct plan_error *failure);
+
 /* exec.c */
 void exec_start(struct shim *shim, struct connection *connection, const struct frame *frame);
+/* The launcher has reported something. */
+void exec_launched(struct shim *shim, struct connection *connection);
+/* The client has gone: the process is killed, or runs on. */
+void exec_abandon(struct shim *shim, struct connection *connection);
+/* True while any exec process is being launched. */
+bool exec_any_launching(const struct shim *shim);
 void exec_readable(struct shim *shim, struct connection *connection, enum cri_stream stream);
 void exec_exited(struct shim *shim, struct connection *connection, int status);
 /* Sends EXIT, or frees a detached slot, once everything has been delivered. */

@@ -74,6 +74,11 @@ export const FIELD_TABLE = {
   PATH: [22, "text: what it was about; absent if nothing"],
   OPERATION: [23, "i32: index of the failing plan operation, -1 before the first; absent if not of a plan"],
   FORCE: [24, "u32: 1 to kill the container first"],
+  PLAN_BUILD: [25, "u32, in the shim's HELLO: fingerprint of the plans that it understands itself"],
+  PROGRAM: [
+    26,
+    "text, in EXEC: absolute path of a gantry-shim that understands the plan, where the shim does not",
+  ],
 } as const satisfies Record<string, readonly [number, string]>;
 
 /** Bits of OPTIONS in LAUNCH and EXEC. */

@@ -1,12 +1,22 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { helloFrame } from "./connection.ts";
 import { encodeFrame } from "./frame.ts";
 import { MESSAGE, OPTION } from "./protocol.ts";
-import { collect, ended, eventually, never, runExec, shell, shimFixture, stubPlan } from "./stub-shim.ts";
+import {
+  collect,
+  ended,
+  eventually,
+  never,
+  readLog,
+  runExec,
+  shell,
+  shimFixture,
+  stubPlan,
+} from "./stub-shim.ts";
 
 const FOREVER = "exec sleep 1000";
 
@@ -223,4 +233,52 @@ test("exec in a container that has exited is refused", async (t) => {
   await shim.wait();
   const options = { plan: shell("true"), terminal: false, stdin: false, killOnDisconnect: true };
   await assert.rejects(shim.exec(options, never), { kind: "not-found" });
+});
+
+test("a process that ends without reading its input is told with its output and exit code", async (t) => {
+  const { start } = shimFixture(t);
+  const shim = await start("a", FOREVER);
+  const input = "x".repeat(1 << 20);
+  for (let i = 0; i < 50; i++) {
+    const result = await runExec(shim, shell("head -c 3; exit 9"), input);
+    assert.deepEqual(result, { exitCode: 9, signal: 0, stdout: "xxx", stderr: "" });
+  }
+});
+
+test("what a terminal holds at the exit is delivered, also to a slow reader", async (t) => {
+  const { start } = shimFixture(t);
+  const shim = await start("a", FOREVER);
+  for (const pauseMs of [0, 300]) {
+    const plan = shell("trap '' HUP; sleep 3 & head -c 60000 /dev/zero | tr '\\0' y; exit 3", {
+      terminal: true,
+    });
+    const exec = await shim.exec({ plan, terminal: true, stdin: false, killOnDisconnect: true }, never);
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    assert.equal((await collect(exec.stdout)).length, 60000);
+    assert.equal((await exec.wait()).exitCode, 3);
+  }
+});
+
+test("a launch that hangs holds up nothing but itself", async (t) => {
+  const { start, directory, log } = shimFixture(t);
+  const shim = await start("a", "while :; do echo tick; sleep 0.05; done");
+  const hangFile = join(directory, "hang");
+  const ran = join(directory, "ran");
+  writeFileSync(hangFile, "");
+  const options = { terminal: false, stdin: false, killOnDisconnect: true };
+  const plan = shell(`echo > ${ran}; exit 6`, { hangFile });
+  const hung = shim.exec({ plan, ...options }, never);
+  const abort = new AbortController();
+  const aborted = shim.exec({ plan, ...options }, abort.signal);
+  assert.equal((await runExec(shim, shell("exit 5"))).exitCode, 5);
+  const lines = readLog(log("a")).length;
+  await eventually("more output", () => readLog(log("a")).length > lines + 2);
+  abort.abort();
+  await assert.rejects(aborted, { name: "AbortError" });
+  rmSync(hangFile);
+  assert.equal((await (await hung).wait()).exitCode, 6);
+  await shim.kill(9);
+  assert.equal((await shim.wait()).exitCode, 137);
+  const children = `/proc/${shim.shimPid}/task/${shim.shimPid}/children`;
+  await eventually("the last orphan's end", () => readFileSync(children, "utf8").trim() === "");
 });

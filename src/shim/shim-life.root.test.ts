@@ -288,6 +288,14 @@ test("the shim goes by itself when its directory has vanished and its container 
   await eventually("the shim's end", () => ended(shim.shimPid));
 });
 
+test("a daemon that is connected is told of the exit although the directory has vanished", async (t) => {
+  const { start, directory } = shimFixture(t);
+  const shim = await start("a", "sleep 0.3; exit 5");
+  rmSync(join(directory, "shims/a"), { recursive: true });
+  assert.equal((await shim.wait()).exitCode, 5);
+  await eventually("the shim's end", () => ended(shim.shimPid));
+});
+
 test("orphans of the container are reaped", async (t) => {
   const { start } = shimFixture(t);
   const shim = await start("a", `i=0; while [ $i -lt 20 ]; do (sleep 0.05 &); i=$((i+1)); done; ${FOREVER}`);

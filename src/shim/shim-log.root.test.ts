@@ -12,7 +12,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { eventually, joinLog, readLog, shimFixture } from "./stub-shim.ts";
+import { silentLogger } from "../base/logger.ts";
+import { createShimManager } from "./shim-manager.ts";
+import { eventually, joinLog, never, readLog, shell, shimFixture } from "./stub-shim.ts";
 
 const LINE = 16384;
 
@@ -203,4 +205,37 @@ test("220 MB in two million lines", async (t) => {
   for (let at = content.indexOf(10); at >= 0; at = content.indexOf(10, at + 1)) lines++;
   assert.equal(lines, 2_000_000);
   t.diagnostic(`220 MB, start to exit: ${ms.toFixed(0)} ms`);
+});
+
+test("what a terminal holds at the exit is in the log when the exit is told", async (t) => {
+  const { start, log } = shimFixture(t);
+  for (let i = 0; i < 20; i++) {
+    const shim = await start(`a${i}`, "stty -opost; head -c 60000 /dev/zero | tr '\\0' y", {
+      terminal: true,
+    });
+    await shim.wait();
+    assert.equal(joinLog(readLog(log(`a${i}`)), "stdout").length, 60000);
+    await shim.delete();
+  }
+});
+
+test("an exit with a full state directory is told, and recorded once there is room", async (t) => {
+  const { disk, program } = shimFixture(t);
+  const state = disk("64k");
+  const manager = createShimManager({ stateDirectory: state, program, log: silentLogger });
+  const plan = shell("read x; exit 5");
+  const none = { log: undefined, terminal: false, memoryCgroupDirectory: undefined, shimCgroupProcs: [] };
+  const input = { stdin: true, stdinOnce: false, startNow: true };
+  const shim = await manager.start({ id: "a", plan, ...none, ...input }, never);
+  const filler = join(state, "filler");
+  assert.throws(() => writeFileSync(filler, Buffer.alloc(1 << 20)), { code: "ENOSPC" });
+  const { stdin } = await shim.attach(never);
+  stdin?.end("\n");
+  assert.equal((await shim.wait()).exitCode, 5);
+  shim.disconnect();
+  assert.ok(!existsSync(join(state, "shims/a/exit")));
+  rmSync(filler);
+  await eventually("the record", () => existsSync(join(state, "shims/a/exit")));
+  process.kill(shim.shimPid, "SIGKILL");
+  assert.equal((await (await manager.connect("a"))?.wait())?.exitCode, 5);
 });

@@ -34,15 +34,18 @@ export interface PlanLetters {
   terminal?: boolean;
   gate?: boolean;
   fail?: boolean;
+  /** Hang in the launch while this file exists. */
+  hangFile?: string;
   /** Die with the shim, as the executor's processes do. Default true. */
   dieWithShim?: boolean;
 }
 
 /** A plan for the stub. */
 export function stubPlan(args: string[], letters: PlanLetters = {}): Uint8Array {
-  const first = letters.fail ? "X" : letters.terminal ? "T" : "-";
+  const first = letters.fail ? "X" : letters.terminal ? "T" : letters.hangFile ? "H" : "-";
   const text = `${first}${letters.gate ? "G" : "-"}${letters.dieWithShim === false ? "-" : "P"}`;
-  return Buffer.from(`${text}${args.map((arg) => `${arg}\0`).join("")}`);
+  const all = letters.hangFile ? [letters.hangFile, ...args] : args;
+  return Buffer.from(`${text}${all.map((arg) => `${arg}\0`).join("")}`);
 }
 
 export function shell(script: string, letters: PlanLetters = {}): Uint8Array {

@@ -1,11 +1,15 @@
 /*
  * A launcher for the shim's own tests, in place of the executor: no namespaces, no limits, just a child. Its
- * "plan" is three letters and the command's arguments, each followed by a NUL: T a terminal, X fail, or - G a
- * start gate, or -     P die with the shim, or -
+ * "plan" is three letters and the command's arguments, each followed by a NUL:
+ *
+ *   T a terminal, X fail, H hang while the first argument is a file (the command comes after it), or -
+ *   G a start gate, or -
+ *   P die with the shim, or -
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -40,13 +44,14 @@ static int open_terminal(int *console) {
 }
 
 static _Noreturn void child(char **args, const struct launch_stdio *stdio, int terminal, const int gate[2],
-                            bool die) {
+                            pid_t die) {
     static char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
-    if (die) prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (die > 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (die > 0 && getppid() != die) _exit(126);
     if (terminal >= 0) ioctl(terminal, TIOCSCTTY, 0);
     dup2(terminal >= 0 ? terminal : stdio->in, 0);
     dup2(terminal >= 0 ? terminal : stdio->out, 1);
@@ -62,6 +67,11 @@ static _Noreturn void child(char **args, const struct launch_stdio *stdio, int t
 
 int launch_process(const uint8_t *plan, size_t length, const struct launch_stdio *stdio, int join_pidfd,
                    struct launch_process *out, struct plan_error *failure) {
+    return launch_run(plan, length, stdio, join_pidfd, 0, out, failure);
+}
+
+int launch_run(const uint8_t *plan, size_t length, const struct launch_stdio *stdio, int join_pidfd,
+               unsigned int flags, struct launch_process *out, struct plan_error *failure) {
     (void)join_pidfd;
     if (length < 4 || plan[length - 1] != 0 || plan[0] == 'X') return fail(failure, ENOENT);
     static char arguments[65536];
@@ -76,9 +86,13 @@ int launch_process(const uint8_t *plan, size_t length, const struct launch_stdio
     int gate[2] = {-1, -1}, console = -1, terminal = -1;
     if (plan[1] == 'G' && pipe2(gate, O_CLOEXEC) < 0) return fail(failure, errno);
     if (plan[0] == 'T' && (terminal = open_terminal(&console)) < 0) return fail(failure, errno);
-    pid_t pid = fork();
+    while (plan[0] == 'H' && access(args[0], F_OK) == 0)
+        usleep(10000);
+    pid_t above = flags & LAUNCH_FOR_PARENT ? getppid() : getpid();
+    long parent = flags & LAUNCH_FOR_PARENT ? CLONE_PARENT : 0;
+    pid_t pid = (pid_t)syscall(SYS_clone, parent | SIGCHLD, 0, 0, 0, 0);
     if (pid < 0) return fail(failure, errno);
-    if (pid == 0) child(args, stdio, terminal, gate, plan[2] == 'P');
+    if (pid == 0) child(args + (plan[0] == 'H'), stdio, terminal, gate, plan[2] == 'P' ? above : 0);
     if (gate[0] >= 0) close(gate[0]);
     if (terminal >= 0) close(terminal);
     *out = (struct launch_process){
