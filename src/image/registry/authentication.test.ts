@@ -171,11 +171,19 @@ test("an https registry cannot make credentials go to a plain-http realm", async
     "failed-precondition",
     /unencrypted/,
   );
-  await rejects(
-    tokens.token({ ...request, realm: "http://169.254.169.254/latest" }, undefined, signal),
-    "failed-precondition",
-    /link-local/,
-  );
+  for (const address of [
+    "169.254.169.254",
+    "[fe80::1]",
+    "[febf::1]",
+    "[::ffff:169.254.169.254]",
+    "0xa9fea9fe",
+  ]) {
+    await rejects(
+      tokens.token({ ...request, realm: `https://${address}/latest` }, undefined, signal),
+      "failed-precondition",
+      /link-local/,
+    );
+  }
   await rejects(
     tokens.token({ ...request, realm: "file:///etc/passwd" }, undefined, signal),
     "failed-precondition",

@@ -6,6 +6,7 @@
  * make Gantry show credentials in the clear, and no realm is on a link-local address, where clouds keep the node's
  * own secrets.
  */
+import { BlockList, isIP } from "node:net";
 import { SingleFlight } from "../../base/single-flight.ts";
 import { authFingerprint, type Credentials } from "./credentials.ts";
 import { answerFailure, exchange, readBody, type ExchangeRequest } from "./exchange.ts";
@@ -125,11 +126,21 @@ function checkRealm(request: TokenRequest): URL {
   }
   if (!/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "")
     throw refuse("is not a plain http or https address");
-  if (/^(?:169\.254\.|\[fe80:)/.test(url.hostname)) throw refuse(`${url.host} is a link-local address`);
+  if (isLinkLocal(url.hostname)) throw refuse(`${url.host} is a link-local address`);
   if (url.protocol === "http:" && registry.protocol === "https:" && request.credentials !== undefined) {
     throw refuse(`${url.host} would get the credentials unencrypted`);
   }
   return url;
+}
+
+const linkLocal = new BlockList();
+linkLocal.addSubnet("169.254.0.0", 16, "ipv4");
+linkLocal.addSubnet("fe80::", 10, "ipv6");
+
+/** Also of an IPv4 address that is written as an IPv6 one. */
+function isLinkLocal(hostname: string): boolean {
+  const address = hostname.replace(/^\[(.*)\]$/, "$1");
+  return isIP(address) !== 0 && linkLocal.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
 }
 
 /** The registry's own CA holds for its realm; its client certificate is only for the same host. */
