@@ -139,6 +139,20 @@ test("an index without this platform, a bottomless one and one that lies about s
   await assert.rejects(pull(service, `${host}/bad:deep`), { kind: "data-loss", message: /nested too deep/ });
 });
 
+test("the size of a configuration that is here already is checked like any other", async (t) => {
+  const service = await setUp(t);
+  const { registry, host } = service;
+  addImage(registry, "app", "true", ["layer"]);
+  addImage(registry, "app", "false", ["layer"], {
+    change: (manifest) => ((manifest["config"] as { size: number }).size += 1),
+  });
+  await pull(service, `${host}/app:true`);
+  await assert.rejects(pull(service, `${host}/app:false`), {
+    kind: "data-loss",
+    message: /image config sha256:[0-9a-f]+ has [0-9]+ bytes, not [0-9]+/,
+  });
+});
+
 test("a manifest and a configuration that disagree on the layers are refused", async (t) => {
   const service = await setUp(t);
   addImage(service.registry, "app", "1", ["a", "b"], {

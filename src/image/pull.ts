@@ -202,6 +202,11 @@ class Pull {
         `image config ${digest} is larger than ${DOCUMENT_LIMIT_BYTES} bytes`,
       );
     const bytes = (await this.#kept(digest)) ?? (await this.#repository.blob(manifest.config, this.#signal));
+    if (bytes.length !== sizeBytes)
+      throw new GantryError(
+        "data-loss",
+        `image config ${digest} has ${bytes.length} bytes, not ${sizeBytes}`,
+      );
     const parsed = parseImageConfig(bytes, digest);
     await this.#keep(digest, bytes);
     return parsed;
