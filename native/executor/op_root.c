@@ -96,12 +96,18 @@ int op_root_bind(struct plan_context *context, const struct wire_record *record)
 
 int op_pivot(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(pivot, op);
+    PLAN_FD old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (old < 0) return plan_fail(context, "open", "/");
     if (fchdir(context->root) < 0) return plan_fail(context, "fchdir", NULL);
     if (op.flags & PLAN_PIVOT_CHROOT) {
         if (chroot(".") < 0) return plan_fail(context, "chroot", NULL);
     } else {
         if (syscall(SYS_pivot_root, ".", ".") < 0) return plan_fail(context, "pivot_root", NULL);
-        /* The old root lies on top of "." now. Its unmounting must not reach the host's mounts. */
+        /*
+         * The old root lies on top of the new one now, but "." is still the new one. The unmounting of the
+         * old one must not reach the host's mounts; the new one's own mounts stay the peers that they are.
+         */
+        if (fchdir(old) < 0) return plan_fail(context, "fchdir", "old root");
         if (op.flags & PLAN_PIVOT_DETACH_SHARED && mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0)
             return plan_fail(context, "mount", "old root");
         if (umount2(".", MNT_DETACH) < 0) return plan_fail(context, "umount2", "old root");

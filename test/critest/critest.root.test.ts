@@ -25,6 +25,8 @@ const REQUIRED: Readonly<Record<string, number>> = {
   "NamespaceOption runtime": 7,
   "runtime should support sysctls": 2,
   "OOMKilled reason": 1,
+  "Container Mount Propagation": 3,
+  "Container Mount Readonly": 5,
 };
 
 test("critest passes", { timeout: 600_000 }, async () => {
