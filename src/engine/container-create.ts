@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { CleanupStack } from "../base/cleanup.ts";
 import { errorMessage, GantryError, wrapError } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import { newIdentifier } from "../base/identifier.ts";
 import type { ImageRecord } from "../image/image.ts";
 import { wallClockNs } from "./clock.ts";
@@ -73,6 +74,7 @@ async function build(
     signal.throwIfAborted();
     undo.push("remove snapshot", () => context.snapshotter.remove(id));
     await context.snapshotter.prepare(id, image.chainId);
+    failpoint("container-create:snapshot");
     // The pod may have been stopped meanwhile, and the image removed.
     requireReady(sandbox);
     signal.throwIfAborted();
@@ -99,6 +101,7 @@ async function build(
       stopSignal: effectiveStopSignal(context, config, image),
     };
     context.containers.add({ container, cgroupPath }, spec);
+    failpoint("container-create:record");
     undo.disarm();
     return id;
   } catch (error) {

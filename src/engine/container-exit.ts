@@ -5,6 +5,7 @@
  *   shim gone, cgroup removed ─▶ (released)
  */
 import { errorMessage } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import type { ExitRecord, Shim } from "../shim/shim.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
@@ -35,7 +36,16 @@ export function exitReason(record: Pick<ExitRecord, "exitCode" | "oomKilled" | "
   return record.exitCode === 0 ? "Completed" : "Error";
 }
 
+/** Ends a container whose shim cannot be asked. How it would have ended stays unknown. */
+export async function abandonContainer(context: EngineContext, entry: ContainerEntry): Promise<void> {
+  await releaseContainer(context, entry);
+  if (entry.container.state === "unknown") recordExit(context, entry, LOST);
+}
+
+const LOST: ExitRecord = { exitCode: 255, signal: 0, exitedAtNs: 0n, oomKilled: false, shimLost: true };
+
 function recordExit(context: EngineContext, entry: ContainerEntry, record: ExitRecord): void {
+  failpoint("container-exit:seen");
   const { container } = entry;
   entry.stop?.done();
   container.state = "exited";
@@ -45,6 +55,7 @@ function recordExit(context: EngineContext, entry: ContainerEntry, record: ExitR
   if (record.shimLost) container.message = "the container's shim died; its exit code is unknown";
   delete container.pid;
   context.containers.save(entry);
+  failpoint("container-exit:record");
   context.log.info(
     { containerId: container.id, exitCode: record.exitCode, signal: record.signal, reason: container.reason },
     "container exited",
@@ -55,7 +66,11 @@ function recordExit(context: EngineContext, entry: ContainerEntry, record: ExitR
 export async function releaseContainer(context: EngineContext, entry: ContainerEntry): Promise<void> {
   const cgroup = context.cgroups.load(entry.cgroupPath);
   await cgroup.kill();
+  failpoint("container-exit:kill");
   if (entry.shim) await entry.shim.delete();
+  else await context.shims.discard(entry.container.id);
   delete entry.shim;
+  failpoint("container-exit:shim");
   await cgroup.remove(AbortSignal.timeout(RELEASE_TIMEOUT_MS));
+  failpoint("container-exit:cgroup");
 }

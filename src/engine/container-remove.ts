@@ -1,6 +1,7 @@
 /** RemoveContainer: the container, its writable layer and its records. A running one is killed first. */
 import { abortable } from "../base/abort.ts";
 import { wrapError } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import { releaseContainer } from "./container-exit.ts";
 import { stopContainerEntry } from "./container-stop.ts";
 import type { ContainerEntry } from "./container-table.ts";
@@ -22,6 +23,7 @@ export async function removeContainerEntry(
 ): Promise<void> {
   const { id } = entry.container;
   await stopContainerEntry(context, entry, 0, signal);
+  failpoint("container-remove:stop");
   await context.mutex.run(`container:${id}`, signal, async () => {
     if (!context.containers.find(id)) return;
     try {
@@ -32,10 +34,13 @@ export async function removeContainerEntry(
       } else {
         await releaseContainer(context, entry);
       }
+      failpoint("container-remove:release");
       await context.snapshotter.remove(id);
+      failpoint("container-remove:snapshot");
     } catch (error) {
       throw wrapError(`remove container "${id}"`, error);
     }
     context.containers.delete(entry);
+    failpoint("container-remove:record");
   });
 }

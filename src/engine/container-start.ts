@@ -6,6 +6,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { CleanupStack } from "../base/cleanup.ts";
 import { errorMessage, GantryError, wrapError } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import type { Shim } from "../shim/shim.ts";
 import { wallClockNs } from "./clock.ts";
 import { watchContainer } from "./container-exit.ts";
@@ -20,6 +21,7 @@ export async function startContainer(context: EngineContext, id: string, signal:
   const entry = context.containers.get(id);
   const { container } = entry;
   await context.mutex.run(`container:${container.id}`, signal, async () => {
+    if (container.state === "running") return;
     if (container.state !== "created")
       throw new GantryError(
         "failed-precondition",
@@ -33,12 +35,15 @@ export async function startContainer(context: EngineContext, id: string, signal:
       );
     try {
       const shim = await launch(context, entry, signal);
+      failpoint("container-start:shim");
       container.state = "running";
       container.startedAtNs = wallClockNs();
       container.pid = shim.initPid;
       context.containers.save(entry);
+      failpoint("container-start:record");
       watchContainer(context, entry, shim);
     } catch (error) {
+      failpoint("container-start:failure");
       // A caller that went away may start it again; a container that cannot start has ended.
       if (!signal.aborted) recordStartError(context, entry, error);
       throw wrapError(`start container "${container.id}"`, error);
@@ -56,6 +61,7 @@ async function launch(context: EngineContext, entry: ContainerEntry, signal: Abo
     ),
   );
   const cgroup = await context.cgroups.create(entry.cgroupPath, spec.linux?.resources ?? {});
+  failpoint("container-start:cgroup");
   undo.push("remove cgroup", () => cgroup.remove(AbortSignal.timeout(10_000)));
   if (container.logPath !== "") await mkdir(dirname(container.logPath), { recursive: true, mode: 0o755 });
   const plan = await initPlan(context, entry, spec, cgroup.entries(), signal);

@@ -7,6 +7,8 @@
 import { constants } from "node:os";
 import { abortable } from "../base/abort.ts";
 import { errorKind, errorMessage } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
+import { abandonContainer } from "./container-exit.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { signalNumber } from "./signal.ts";
@@ -39,6 +41,7 @@ export class ContainerStop {
     }
     if (first) this.#send(signalNumber(this.#entry.container.stopSignal));
     this.#timer = setTimeout(() => this.kill(), Math.min(timeoutMs, MAX_TIMER_MS));
+    failpoint("container-stop:signal");
   }
 
   /** SIGKILL to init and to all that is in the container's cgroup. */
@@ -59,7 +62,10 @@ export class ContainerStop {
 
   #send(signal: number): void {
     this.#entry.shim?.kill(signal).catch((error: unknown) => {
-      if (errorKind(error) !== "not-found") this.#report(`send signal ${signal}`, error);
+      if (errorKind(error) === "not-found") return;
+      this.#report(`send signal ${signal}`, error);
+      // A shim that does not answer would not tell of the exit either.
+      if (signal === constants.signals.SIGKILL) this.#entry.shim?.abandon();
     });
   }
 
@@ -80,6 +86,7 @@ export async function stopContainerEntry(
 ): Promise<void> {
   // A start under way is waited for, so that no container escapes a stop.
   await context.mutex.run(`container:${entry.container.id}`, signal, () => Promise.resolve());
+  if (entry.container.state === "unknown") await abandonContainer(context, entry);
   if (entry.container.state !== "running" || !entry.exited) return;
   entry.stop ??= new ContainerStop(context, entry);
   entry.stop.limit(timeoutMs);

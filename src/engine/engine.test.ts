@@ -102,7 +102,7 @@ test("a pod: namespaces, shared memory, network, and their release in the end", 
   await engine.stopPodSandbox(id, never);
   assert.deepEqual(
     parts.asked,
-    ["network teardown", "unmount", "unpin"],
+    ["network teardown", "discard shim", "unmount", "unpin"],
     "the second stop finds nothing to do",
   );
   assert.equal(engine.podSandbox(id).state, "notready");
@@ -180,6 +180,12 @@ test("a container's life: created, running, exited with its code, removed", asyn
   await engine.removeContainer(id, never);
   assert.equal(parts.snapshots.size, 0);
   assert.ok(parts.asked.includes("delete shim") && parts.asked.includes("remove cgroup"));
+});
+
+test("a start that is repeated finds the container running", async () => {
+  const { id } = await running();
+  await engine.startContainer(id, never);
+  assert.equal(parts.asked.filter((step) => step === "shim start").length, 1);
 });
 
 test("a failed start leaves an exited container with the reason StartError", async () => {
@@ -279,6 +285,33 @@ test("after a reboot pods are not ready and containers have exited, and what no 
   const { state, exitCode, reason } = engine.container(id);
   assert.deepEqual([state, exitCode, reason], ["exited", 255, "Unknown"]);
   assert.deepEqual([...parts.snapshots], [id]);
+});
+
+test("a container whose shim does not answer is unknown, keeps nobody from starting, and can be stopped", async () => {
+  const { pod, id } = await running();
+  await engine.close();
+  parts.stuck = true;
+  engine = await createEngine(parts.options());
+  assert.equal(engine.container(id).state, "unknown");
+  assert.equal(engine.podSandbox(pod).state, "ready");
+  await engine.stopContainer(id, 1000, never);
+  const { state, exitCode, reason } = engine.container(id);
+  assert.deepEqual([state, exitCode, reason], ["exited", 255, "Unknown"]);
+  await engine.removePodSandbox(pod, never);
+});
+
+test("a container that was launched before the daemon could say so is found running", async () => {
+  const { pod, id } = await running();
+  const { state: _running, ...created } = engine.container(id);
+  await engine.close();
+  const options = parts.options();
+  const table = options.store.table<object>("containers");
+  table.put(id, { ...table.get(id), state: "created", startedAtNs: "0" });
+  engine = await createEngine(options);
+  const found = engine.container(id);
+  assert.deepEqual([found.state, found.startedAtNs, found.config], ["running", 3n, created.config]);
+  await engine.startContainer(id, never);
+  await engine.removePodSandbox(pod, never);
 });
 
 test("lists are filtered by prefix, state, pod and labels", async () => {

@@ -54,7 +54,7 @@ export interface Engine {
 
   /** Same metadata again in the same pod gives the same id while that container is only created. */
   createContainer(podSandboxId: string, config: ContainerConfig, signal: AbortSignal): Promise<string>;
-  /** @throws failed-precondition unless created. */
+  /** One that runs already is no error: the call was repeated. @throws failed-precondition for an exited one. */
   startContainer(id: string, signal: AbortSignal): Promise<void>;
   /** Sends the stop signal, and SIGKILL after the timeout (0: at once). Unknown ids and exited ones are no error. */
   stopContainer(id: string, timeoutMs: number, signal: AbortSignal): Promise<void>;

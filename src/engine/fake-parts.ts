@@ -24,6 +24,7 @@ export class FakeShim implements Shim {
   readonly id: string;
   readonly shimPid = 100;
   readonly initPid = 101;
+  readonly launchedAtNs = 3n;
   readonly #exit = Promise.withResolvers<ExitRecord>();
   readonly #asked: string[];
   exec: Shim["exec"] = () => Promise.reject(new GantryError("unavailable", "no exec in this fake"));
@@ -48,6 +49,11 @@ export class FakeShim implements Shim {
     this.#asked.push(`kill ${signal}`);
     if (signal === 9) this.exits({ exitCode: 137, signal: 9 });
     return Promise.resolve();
+  }
+
+  abandon(): void {
+    this.#asked.push("abandon shim");
+    this.exits({ exitCode: 255, shimLost: true });
   }
 
   wait = (): Promise<ExitRecord> => this.#exit.promise;
@@ -88,6 +94,8 @@ export class FakeParts {
   readonly shims = new Map<string, FakeShim>();
   readonly pinned = new Set<string>();
   readonly snapshots = new Set<string>();
+  /** Shims do not answer who looks for them. */
+  stuck = false;
   /** A step of `asked` that fails the next time. */
   failAt = "";
   /** A step of `asked` that waits for this promise. */
@@ -164,7 +172,10 @@ export class FakeParts {
         this.shims.set(options.id, shim);
         return shim;
       },
-      connect: (id) => Promise.resolve(this.shims.get(id)),
+      connect: (id) => {
+        if (this.stuck) return Promise.reject(new GantryError("unavailable", `shim ${id} does not answer`));
+        return Promise.resolve(this.shims.get(id));
+      },
       list: () => Promise.resolve([...this.shims.keys()]),
       discard: async (id) => {
         await this.#ask("discard shim");

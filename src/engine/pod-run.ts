@@ -9,6 +9,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { CleanupStack } from "../base/cleanup.ts";
 import { errorMessage, GantryError, wrapError } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import { newIdentifier } from "../base/identifier.ts";
 import { wallClockNs } from "./clock.ts";
 import type { EngineContext } from "./engine-context.ts";
@@ -74,6 +75,7 @@ async function build(
   try {
     await mkdir(paths.namespaces, { recursive: true, mode: 0o700 });
     undo.push("remove directory", () => rm(paths.directory, { recursive: true, force: true }));
+    failpoint("pod-run:directory");
     const entry: PodSandboxEntry = {
       sandbox: {
         id,
@@ -90,14 +92,17 @@ async function build(
     await Promise.all([writePodFiles(paths, config), makeNamespaces(context, entry.sandbox, undo)]);
     signal.throwIfAborted();
     await setUpNetwork(context, entry, undo, signal);
+    failpoint("pod-run:network");
     if (config.namespaces.pid === "pod") {
       const pause = await startPause(context, entry.sandbox, signal);
+      failpoint("pod-run:pause");
       undo.push("end pause process", () => context.shims.discard(id));
       entry.pause = pause;
       entry.sandbox.pausePid = pause.initPid;
     }
     signal.throwIfAborted();
     context.pods.save(entry);
+    failpoint("pod-run:record");
     if (entry.pause) watchPause(context, entry);
     undo.disarm();
     return id;
@@ -118,12 +123,14 @@ async function makeNamespaces(
   const ipc = namespaces.ipc !== "node";
   if (net || ipc) {
     await context.host.pinNamespaces(paths.namespaces, { net, ipc, uts: net, hostname, sysctls });
+    failpoint("pod-run:namespaces");
     undo.push("unpin namespaces", () => context.host.unpinNamespaces(paths.namespaces));
     if (net) sandbox.netnsPath = `${paths.namespaces}/net`;
   }
   if (ipc) {
     await mkdir(paths.shm, { mode: 0o700 });
     await context.host.mountShm(paths.shm, context.shmSizeBytes);
+    failpoint("pod-run:shm");
     undo.push("unmount shm", () => context.host.unmount(paths.shm));
   }
 }

@@ -5,6 +5,7 @@
 import { rm } from "node:fs/promises";
 import { runAll } from "../base/cleanup.ts";
 import { wrapError } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import { stopContainerEntry } from "./container-stop.ts";
 import { removeContainerEntry } from "./container-remove.ts";
 import type { EngineContext } from "./engine-context.ts";
@@ -30,10 +31,14 @@ export async function removePodSandbox(
     await stopEntry(context, entry, signal);
     const containers = context.containers.ofPod(entry.sandbox.id);
     await Promise.all(containers.map((container) => removeContainerEntry(context, container, signal)));
+    failpoint("pod-remove:containers");
     await rm(podPaths(context.stateDirectory, entry.sandbox.id).directory, { recursive: true, force: true });
+    failpoint("pod-remove:directory");
     if (entry.sandbox.config.cgroupParent === "")
       await context.cgroups.load(podCgroupPath(context, entry.sandbox.id)).remove(signal);
+    failpoint("pod-remove:cgroup");
     context.pods.delete(entry);
+    failpoint("pod-remove:record");
   });
 }
 
@@ -47,9 +52,11 @@ async function stopEntry(context: EngineContext, entry: PodSandboxEntry, signal:
   if (entry.sandbox.state !== "notready") {
     entry.sandbox.state = "notready";
     context.pods.save(entry);
+    failpoint("pod-stop:mark");
   }
   const containers = context.containers.ofPod(entry.sandbox.id);
   await Promise.all(containers.map((container) => stopContainerEntry(context, container, 0, signal)));
+  failpoint("pod-stop:containers");
   if (!entry.networkReleased) await release(context, entry, signal);
 }
 
@@ -62,18 +69,34 @@ async function release(context: EngineContext, entry: PodSandboxEntry, signal: A
     await runAll([
       {
         name: "tear down network",
-        step: () => request && context.network.teardown(request, entry.networkState, signal),
+        step: async () => {
+          if (request) await context.network.teardown(request, entry.networkState, signal);
+          failpoint("pod-stop:network");
+        },
       },
       {
         name: "end pause process",
         step: async () => {
-          if (sandbox.config.namespaces.pid === "pod") await context.shims.discard(sandbox.id);
+          await context.shims.discard(sandbox.id);
           delete entry.pause;
           delete sandbox.pausePid;
+          failpoint("pod-stop:pause");
         },
       },
-      { name: "unmount shm", step: () => context.host.unmount(paths.shm) },
-      { name: "unpin namespaces", step: () => context.host.unpinNamespaces(paths.namespaces) },
+      {
+        name: "unmount shm",
+        step: async () => {
+          await context.host.unmount(paths.shm);
+          failpoint("pod-stop:shm");
+        },
+      },
+      {
+        name: "unpin namespaces",
+        step: async () => {
+          await context.host.unpinNamespaces(paths.namespaces);
+          failpoint("pod-stop:namespaces");
+        },
+      },
     ]);
   } catch (error) {
     throw wrapError(`pod sandbox "${sandbox.id}"`, error);
@@ -81,4 +104,5 @@ async function release(context: EngineContext, entry: PodSandboxEntry, signal: A
   entry.networkReleased = true;
   delete sandbox.netnsPath;
   context.pods.save(entry);
+  failpoint("pod-stop:record");
 }

@@ -8,26 +8,35 @@
  *                 a shim (died between spawn and record)  running or exited, from the shim
  *   running       a shim, or its exit record      running or exited, with the true code and time
  *                 another boot, or nothing        exited, 255, "Unknown"
+ *   any           a shim that does not answer     unknown, until it does
  *
- * It runs before the first call is served.
+ * It runs before the first call is served. What cannot be recovered is told and does not keep the rest from it.
  */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoCode, errorMessage } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import { wallClockNs } from "./clock.ts";
 import { releaseContainer, watchContainer } from "./container-exit.ts";
+import type { ContainerState } from "./container.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { watchPause } from "./pod-pause-watch.ts";
 import { podPaths, podsDirectory } from "./pod-paths.ts";
 import type { PodSandboxEntry } from "./pod-sandbox-table.ts";
 
+/** Between attempts to reach a shim that does not answer. */
+const RETRY_MS = 5_000;
+
 export async function recover(context: EngineContext): Promise<void> {
   const pods = context.pods.load();
   const containers = context.containers.load();
   await Promise.all(pods.map((entry) => recoverPod(context, entry)));
+  failpoint("recovery:pods");
   await Promise.all(containers.map((entry) => recoverContainer(context, entry)));
+  failpoint("recovery:containers");
   await collectGarbage(context);
+  failpoint("recovery:garbage");
   context.log.info({ pods: pods.length, containers: containers.length }, "recovered");
 }
 
@@ -48,34 +57,62 @@ async function podStands(context: EngineContext, entry: PodSandboxEntry): Promis
   const pins = podPaths(context.stateDirectory, sandbox.id).namespaces;
   if (namespaces.network !== "node" && !context.host.isPinned(join(pins, "net"))) return false;
   if (namespaces.ipc !== "node" && !context.host.isPinned(join(pins, "ipc"))) return false;
-  if (namespaces.pid !== "pod") return true;
-  const pause = await context.shims.connect(sandbox.id);
-  if (!pause) return false;
-  entry.pause = pause;
-  sandbox.pausePid = pause.initPid;
-  watchPause(context, entry);
+  return (await adoptPause(context, entry)) || namespaces.pid !== "pod";
+}
+
+/** Any pod may have one: a container may have asked to share a PID namespace that the pod did not make. */
+async function adoptPause(context: EngineContext, entry: PodSandboxEntry): Promise<boolean> {
+  const { sandbox } = entry;
+  try {
+    const pause = await context.shims.connect(sandbox.id);
+    if (!pause) return false;
+    entry.pause = pause;
+    sandbox.pausePid = pause.initPid;
+    watchPause(context, entry);
+  } catch (error) {
+    context.log.error({ podSandboxId: sandbox.id, err: errorMessage(error) }, "its pause process is stuck");
+  }
   return true;
 }
 
 async function recoverContainer(context: EngineContext, entry: ContainerEntry): Promise<void> {
   const { container } = entry;
+  const recorded = container.state;
+  try {
+    await adoptContainer(context, entry);
+  } catch (error) {
+    context.log.error({ containerId: container.id, err: errorMessage(error) }, "its shim does not answer");
+    if (recorded === "exited") return;
+    container.state = "unknown";
+    setTimeout(() => void recoverLater(context, entry, recorded), RETRY_MS).unref();
+  }
+}
+
+/** Asks the shim again, unless the container has been stopped or removed meanwhile. */
+async function recoverLater(
+  context: EngineContext,
+  entry: ContainerEntry,
+  recorded: ContainerState,
+): Promise<void> {
+  const { container } = entry;
+  await context.mutex.run(`container:${container.id}`, new AbortController().signal, async () => {
+    if (container.state !== "unknown" || !context.containers.find(container.id)) return;
+    container.state = recorded;
+    await recoverContainer(context, entry);
+  });
+}
+
+async function adoptContainer(context: EngineContext, entry: ContainerEntry): Promise<void> {
+  const { container } = entry;
+  const shim = await context.shims.connect(container.id);
   if (container.state === "exited") {
     // The daemon may have died before the exit's clean-up was through.
-    const shim = await context.shims.connect(container.id);
-    if (!shim) return;
-    entry.shim = shim;
-    entry.released = releaseContainer(context, entry);
-    entry.released.catch((error: unknown) =>
-      context.log.warn(
-        { containerId: container.id, err: errorMessage(error) },
-        "releasing an exited container failed",
-      ),
-    );
+    if (shim) entry.shim = shim;
+    releaseNow(context, entry);
     return;
   }
-  const shim = await context.shims.connect(container.id);
   if (shim) {
-    if (container.state === "created") container.startedAtNs = wallClockNs();
+    if (container.state === "created") container.startedAtNs = shim.launchedAtNs;
     container.state = "running";
     container.pid = shim.initPid;
     context.containers.save(entry);
@@ -89,6 +126,18 @@ async function recoverContainer(context: EngineContext, entry: ContainerEntry): 
   container.reason = "Unknown";
   container.message = "the container and its shim were gone when gantryd came back";
   context.containers.save(entry);
+  releaseNow(context, entry);
+}
+
+/** Beside the calls; removing the container waits for it. */
+function releaseNow(context: EngineContext, entry: ContainerEntry): void {
+  entry.released = releaseContainer(context, entry);
+  entry.released.catch((error: unknown) =>
+    context.log.warn(
+      { containerId: entry.container.id, err: errorMessage(error) },
+      "releasing an exited container failed",
+    ),
+  );
 }
 
 /** Deletes what no record names: shims, snapshots, directories, addresses, blobs. */
@@ -114,7 +163,11 @@ async function collectGarbage(context: EngineContext): Promise<void> {
   await Promise.all(steps);
   const released = [...context.pods.all()].filter((entry) => entry.networkReleased);
   for (const entry of released) podIds.delete(entry.sandbox.id);
-  await context.network.collect(podIds);
+  try {
+    await context.network.collect(podIds);
+  } catch (error) {
+    context.log.error({ err: errorMessage(error) }, "collecting the networks of gone pods failed");
+  }
 }
 
 async function discardPodDirectory(context: EngineContext, id: string): Promise<void> {

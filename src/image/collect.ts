@@ -7,6 +7,7 @@
  */
 import { isDigest, type Digest } from "../base/digest.ts";
 import { errorKind, errorMessage } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Snapshotter } from "../snapshotter/snapshotter.ts";
 import type { ContentStore } from "./content-store.ts";
@@ -33,7 +34,10 @@ export async function collectGarbage(context: CollectContext, signal: AbortSigna
         context,
         `chain ${chainId}`,
         unused,
-        async () => await snapshotter.remove(chainId),
+        async () => {
+          await snapshotter.remove(chainId);
+          failpoint("image-collect:snapshot");
+        },
         signal,
       );
     }
@@ -44,7 +48,10 @@ export async function collectGarbage(context: CollectContext, signal: AbortSigna
       context,
       `layer ${diffId}`,
       unused,
-      async () => await snapshotter.layerRemove(diffId),
+      async () => {
+        await snapshotter.layerRemove(diffId);
+        failpoint("image-collect:layer");
+      },
       signal,
     );
   }
@@ -54,7 +61,10 @@ export async function collectGarbage(context: CollectContext, signal: AbortSigna
       context,
       `blob ${digest}`,
       unused,
-      async () => await content.remove(digest),
+      async () => {
+        await content.remove(digest);
+        failpoint("image-collect:blob");
+      },
       signal,
     );
   }

@@ -12,6 +12,7 @@ import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { digestHex, isDigest, type Digest } from "../base/digest.ts";
 import { errnoCode, GantryError } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import type { BlobInfo, BlobIngest, ContentStore } from "./content-store.ts";
 import { diskError } from "./disk-error.ts";
 
@@ -79,8 +80,10 @@ export class FileContentStore implements ContentStore {
     return {
       path,
       commit: async (digest) => {
+        failpoint("content-store:ingest");
         const { size } = await stat(path);
         await rename(path, this.#path(digest));
+        failpoint("content-store:rename");
         await syncDirectory(this.#blobs);
         this.#sizes.set(digest, size);
       },

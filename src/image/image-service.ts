@@ -6,6 +6,7 @@
  *   images.db                     records, in the store that is given
  *   certs.d                       read at each pull
  */
+import { failpoint } from "../base/failpoint.ts";
 import type { Digest } from "../base/digest.ts";
 import type { Logger } from "../base/logger.ts";
 import { SingleFlight } from "../base/single-flight.ts";
@@ -150,6 +151,7 @@ class Images implements ClosableImageService {
     const image = this.#context.records.find(nameOrId);
     if (!image) return;
     this.#context.records.delete(image.id);
+    failpoint("image-remove:record");
     this.#context.log.info({ imageId: image.id, tags: image.repoTags }, "removed image");
     await Promise.resolve();
   }

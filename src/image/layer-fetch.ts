@@ -8,6 +8,7 @@
 import { digestHex, type Digest } from "../base/digest.ts";
 import { CleanupStack } from "../base/cleanup.ts";
 import { errorKind, errorMessage } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import type { Logger } from "../base/logger.ts";
 import { SingleFlight } from "../base/single-flight.ts";
 import type { Snapshotter } from "../snapshotter/snapshotter.ts";
@@ -105,6 +106,7 @@ export class LayerFetcher {
     });
     try {
       const ingest = await snapshotter.layerBegin(diffId);
+      failpoint("pull:layer-begin");
       undo.push("drop layer", async () => await snapshotter.layerAbort(diffId));
       const blob = this.#options.keepBlobs && !content.has(descriptor.digest) ? content.ingest() : undefined;
       if (blob) undo.push("drop blob", async () => await blob.abort());
@@ -121,6 +123,7 @@ export class LayerFetcher {
         },
         signal,
       );
+      failpoint("pull:layer-unpack");
       signal.throwIfAborted();
       if (blob)
         await leases.exclusive(
@@ -129,6 +132,7 @@ export class LayerFetcher {
           async () => await blob.commit(descriptor.digest),
         );
       await snapshotter.layerCommit(diffId, usage);
+      failpoint("pull:layer-commit");
       undo.disarm();
       log.debug({ layer: digestHex(diffId), bytes: usage.bytes }, "unpacked layer");
     } catch (error) {

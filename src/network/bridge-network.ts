@@ -11,6 +11,7 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { CleanupStack, runAll } from "../base/cleanup.ts";
 import { errnoCode, errorMessage, GantryError, wrapError } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import type { Logger } from "../base/logger.ts";
 import { KeyedMutex } from "../base/mutex.ts";
 import { NETLINK_ROUTE } from "../native/netlink.ts";
@@ -155,10 +156,12 @@ class BridgeNetwork implements PodNetwork {
       const before = this.#leases.hostOf(podSandboxId);
       if (before !== undefined) await this.#teardown(podSandboxId);
       const { addresses, elements } = this.#leases.acquire(podSandboxId, portMappings, before);
+      failpoint("bridge-setup:lease");
       cleanup.push("tear down network", () => this.#teardown(podSandboxId));
       const link = { podSandboxId, bridge, netnsFd, addresses, subnets: this.#subnets };
       const done = await Promise.allSettled([createPodLink(link, signal), this.#firewall.add(elements)]);
       for (const outcome of done) if (outcome.status === "rejected") throw outcome.reason;
+      failpoint("bridge-setup:link");
       await this.#forgetFlows(portMappings, addresses);
       signal.throwIfAborted();
       cleanup.disarm();
@@ -179,8 +182,10 @@ class BridgeNetwork implements PodNetwork {
       if (outcome.status === "rejected")
         throw wrapError(`network of pod sandbox "${podSandboxId}"`, outcome.reason);
     }
+    failpoint("bridge-teardown:link");
     await this.#forgetFlows(ports, addresses);
     this.#leases.release(podSandboxId);
+    failpoint("bridge-teardown:lease");
   }
 
   /** Best effort: without it only clients that never pause are misled. */

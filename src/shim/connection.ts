@@ -10,7 +10,7 @@ import type { Fields, Frame } from "./frame.ts";
 import { MESSAGE, PROTOCOL_VERSION } from "./protocol.ts";
 
 /** A shim that is stopped or stuck makes calls fail after this time instead of gathering them. */
-const REQUEST_TIMEOUT_MS = 30_000;
+const REQUEST_TIMEOUT_MS = 10_000;
 
 interface Pending {
   resolve: (fields: FieldReader) => void;
@@ -24,13 +24,15 @@ export function helloFrame(): Buffer {
 }
 
 /** @throws GantryError failed-precondition for a shim that does not speak this protocol. */
-export function checkHello(frame: Frame): void {
-  const version = new FieldReader(frame.payload).u32("VERSION");
+export function checkHello(frame: Frame): FieldReader {
+  const fields = new FieldReader(frame.payload);
+  const version = fields.u32("VERSION");
   if (version === undefined || version < 1)
     throw new GantryError(
       "failed-precondition",
       `shim protocol: version ${version ?? "missing"} is not spoken here`,
     );
+  return fields;
 }
 
 export class ShimConnection {
@@ -39,6 +41,7 @@ export class ShimConnection {
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
   #closed = false;
+  #planBuild: number | undefined;
   /** Resolves when the connection has gone, whoever ended it. Never rejects. */
   readonly closed: Promise<void>;
 
@@ -83,6 +86,11 @@ export class ShimConnection {
     return promise;
   }
 
+  /** Fingerprint of the plans that the shim itself understands; undefined before its HELLO, or where it tells none. */
+  get planBuild(): number | undefined {
+    return this.#planBuild;
+  }
+
   close(): void {
     this.#socket.destroy();
   }
@@ -104,7 +112,7 @@ export class ShimConnection {
 
   #handle(frame: Frame): void {
     if (frame.type === MESSAGE.HELLO) {
-      checkHello(frame);
+      this.#planBuild = checkHello(frame).u32("PLAN_BUILD");
       return;
     }
     const pending = this.#take(frame.requestId);

@@ -1,5 +1,6 @@
 /** The two records that a shim leaves in its directory, as protocol.ts lays them out. */
-import { readFile } from "node:fs/promises";
+import { writeFileSync } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoCode, GantryError } from "../base/errors.ts";
 import { RECORD_TABLE } from "./protocol.ts";
@@ -50,6 +51,42 @@ export function parsePidRecord(bytes: Buffer): PidRecord {
     initPid: Number(values.get("init_pid")),
     initStartTime: Number(values.get("init_start_time")),
   };
+}
+
+function encode(name: keyof typeof RECORD_TABLE, values: Readonly<Record<string, number>>): Buffer {
+  const { fields, magic } = RECORD_TABLE[name];
+  const known: Readonly<Record<string, number>> = { ...values, magic, version: 1 };
+  const parts = fields.map(([field, kind]) => {
+    const bytes = Buffer.alloc(kind === "u32" ? 4 : 8);
+    if (kind === "u32") bytes.writeUInt32LE(known[field] ?? 0);
+    else bytes.writeBigUInt64LE(BigInt(known[field] ?? 0));
+    return bytes;
+  });
+  return Buffer.concat(parts);
+}
+
+/**
+ * The first pid record of a shim, before it is told what to launch: from then on a daemon that comes after this one
+ * knows whom to ask or to kill. The shim replaces it with its own.
+ */
+export function writePidRecord(directory: string, pids: PidRecord): void {
+  const bytes = encode("pid", {
+    shim_pid: pids.shimPid,
+    init_pid: pids.initPid,
+    shim_start_time: pids.shimStartTime,
+    init_start_time: pids.initStartTime,
+  });
+  writeFileSync(join(directory, "pid"), bytes, { flag: "wx", mode: 0o600 });
+}
+
+/** When the shim wrote who its container is, just after the launch: nanoseconds since the epoch, 0 without a record. */
+export async function launchTimeNs(directory: string): Promise<bigint> {
+  try {
+    return (await stat(join(directory, "pid"), { bigint: true })).mtimeNs;
+  } catch (error) {
+    if (errnoCode(error) === "ENOENT") return 0n;
+    throw error;
+  }
 }
 
 async function readRecord<T>(path: string, parseBytes: (bytes: Buffer) => T): Promise<T | undefined> {

@@ -33,9 +33,13 @@ export interface ShimClientOptions {
   /** Path of the shim's socket, short enough for sun_path. */
   socketPath: string;
   pids: PidRecord;
+  launchedAtNs: bigint;
   connection: ShimConnection | undefined;
   log: Logger;
   explain: ExplainPlanFailure | undefined;
+  /** Absolute path of this build's gantry-shim, and the plans it understands (ShimManagerOptions.planBuild). */
+  program: string;
+  planBuild: number | undefined;
   /** Of a container that has yet to be started, to explain a failure of its last operations. */
   plan: Uint8Array | undefined;
 }
@@ -76,6 +80,7 @@ export class ShimClient implements Shim {
   readonly id: string;
   readonly shimPid: number;
   readonly initPid: number;
+  readonly launchedAtNs: bigint;
   readonly #options: ShimClientOptions;
   readonly #exit: Promise<ExitRecord>;
   #connection: ShimConnection | undefined;
@@ -86,6 +91,7 @@ export class ShimClient implements Shim {
     this.id = options.id;
     this.shimPid = options.pids.shimPid;
     this.initPid = options.pids.initPid;
+    this.launchedAtNs = options.launchedAtNs;
     this.#options = options;
     this.#connection = options.connection;
     this.#plan = options.plan;
@@ -108,6 +114,12 @@ export class ShimClient implements Shim {
     await this.#explained(this.#request(MESSAGE.KILL, { SIGNAL: signal }));
   }
 
+  abandon(): void {
+    const { shimPid, shimStartTime } = this.#options.pids;
+    const killed = processAddon.killProcess(shimPid, shimStartTime, SIGKILL);
+    this.#options.log.warn({ containerId: this.id, shimPid, killed }, "killed a shim that does not answer");
+  }
+
   wait(): Promise<ExitRecord> {
     return this.#exit;
   }
@@ -117,7 +129,7 @@ export class ShimClient implements Shim {
       (options.terminal ? OPTION.TERMINAL : 0) |
       (options.stdin ? OPTION.STDIN : 0) |
       (options.killOnDisconnect ? OPTION.KILL_ON_DISCONNECT : 0);
-    const fields = { OPTIONS: bits, PLAN: options.plan };
+    const fields = { OPTIONS: bits, PLAN: options.plan, PROGRAM: this.#foreignProgram() };
     const stderr = !options.terminal;
     let opened;
     try {
@@ -205,6 +217,13 @@ export class ShimClient implements Shim {
   #open(request: StreamRequest, signal: AbortSignal): ReturnType<typeof ProcessStream.open> {
     if (this.#connection) return ProcessStream.open(this.#options.socketPath, request, signal);
     return Promise.reject(new GantryError("unavailable", `${this.#name}: its shim is gone`));
+  }
+
+  /** Who has to launch our plans where the shim is of another build; undefined where it can itself. */
+  #foreignProgram(): string | undefined {
+    const { planBuild, program } = this.#options;
+    const theirs = this.#connection?.planBuild;
+    return planBuild === undefined || theirs === planBuild ? undefined : program;
   }
 
   async #explained<T>(result: Promise<T>): Promise<T> {

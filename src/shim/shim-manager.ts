@@ -1,16 +1,19 @@
 /** Starts shims, finds them again, and clears away what belongs to nobody. See shim.ts for the contract. */
-import { constants, mkdirSync, openSync } from "node:fs";
-import { readdir, rm, stat } from "node:fs/promises";
+import { constants, existsSync, mkdirSync, openSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { errnoCode, GantryError, wrapError } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import type { Logger } from "../base/logger.ts";
 import { processAddon } from "../native/process.ts";
 import { ShimConnection } from "./connection.ts";
+import type { FieldReader } from "./frame.ts";
 import { MESSAGE, OPTION } from "./protocol.ts";
-import { readPidRecord } from "./record.ts";
+import { launchTimeNs, readPidRecord, writePidRecord } from "./record.ts";
 import type { PidRecord } from "./record.ts";
 import { connectShim, explainPlan, ShimClient } from "./shim-client.ts";
-import type { ExplainPlanFailure } from "./shim-client.ts";
+import type { ExplainPlanFailure, ShimClientOptions } from "./shim-client.ts";
 import type { Shim, ShimManager, ShimStart } from "./shim.ts";
 
 /** sizeof(sun_path) without its NUL, unix(7). */
@@ -18,6 +21,14 @@ const MAX_SOCKET_PATH_BYTES = 107;
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 /** A shim that does not answer a new daemon within this time counts as gone for now. */
 const STATUS_TIMEOUT_MS = 5_000;
+/** How long a shim that is about to launch its container is waited for, and how often it is looked for. */
+const LAUNCH_TIMEOUT_MS = 5_000;
+const LAUNCH_POLL_MS = 20;
+
+interface Reached {
+  connection: ShimConnection;
+  pids: PidRecord;
+}
 
 export interface ShimManagerOptions {
   /** The daemon's state directory; shims live in `shims` below it. */
@@ -36,6 +47,19 @@ function optionBits(options: ShimStart): number {
     (options.stdinOnce ? OPTION.STDIN_ONCE : 0) |
     (options.startNow ? OPTION.START_NOW : 0)
   );
+}
+
+type KnownShim = Pick<ShimClientOptions, "pids" | "launchedAtNs" | "connection"> &
+  Partial<Pick<ShimClientOptions, "plan">>;
+
+/** As LAUNCH and STATUS answer. */
+function pidsOfReply(reply: FieldReader): PidRecord {
+  return {
+    shimPid: reply.u32("SHIM_PID") ?? 0,
+    shimStartTime: Number(reply.u64("SHIM_START_TIME") ?? 0n),
+    initPid: reply.u32("PID") ?? 0,
+    initStartTime: Number(reply.u64("START_TIME") ?? 0n),
+  };
 }
 
 class Manager implements ShimManager {
@@ -58,10 +82,12 @@ class Manager implements ShimManager {
       const kind = errnoCode(error) === "EEXIST" ? "already-exists" : "internal";
       throw wrapError(`container "${options.id}"`, error, kind);
     }
+    failpoint("shim-start:directory");
     try {
       return await this.#launch(options, directory, signal);
     } catch (error) {
-      await rm(directory, { recursive: true, force: true });
+      // A shim that is dying may still put something there.
+      await rm(directory, { recursive: true, force: true, maxRetries: 3 });
       throw explainPlan(`container "${options.id}"`, error, options.plan, this.#options.explain);
     }
   }
@@ -69,6 +95,7 @@ class Manager implements ShimManager {
   async #launch(options: ShimStart, directory: string, signal: AbortSignal): Promise<Shim> {
     const { program } = this.#options;
     const spawned = processAddon.spawnShim(program, ["run", options.id], options.shimCgroupProcs);
+    failpoint("shim-start:spawn");
     const startTime = processAddon.processStartTime(spawned.pid);
     const connection = ShimConnection.fromDescriptor(spawned.fd);
     const kill = (): void => {
@@ -77,6 +104,8 @@ class Manager implements ShimManager {
     /* The container dies with its shim. */
     signal.addEventListener("abort", kill, { once: true });
     try {
+      const shimPids = { shimPid: spawned.pid, shimStartTime: startTime, initPid: 0, initStartTime: 0 };
+      writePidRecord(directory, shimPids);
       const request = {
         DIRECTORY: directory,
         OPTIONS: optionBits(options),
@@ -86,13 +115,15 @@ class Manager implements ShimManager {
       };
       /* Hooks may take their time: the caller's signal is the limit. */
       const reply = await connection.request(MESSAGE.LAUNCH, request, 0);
-      const pids: PidRecord = {
-        shimPid: reply.u32("SHIM_PID") ?? spawned.pid,
-        shimStartTime: Number(reply.u64("SHIM_START_TIME") ?? 0n),
-        initPid: reply.u32("PID") ?? 0,
-        initStartTime: Number(reply.u64("START_TIME") ?? 0n),
-      };
-      return this.#client(options.id, pids, connection, options.startNow ? undefined : options.plan);
+      failpoint("shim-start:launch");
+      /* It may have been killed already. */
+      signal.throwIfAborted();
+      return this.#client(options.id, {
+        pids: pidsOfReply(reply),
+        launchedAtNs: BigInt(Date.now()) * 1_000_000n,
+        connection,
+        plan: options.startNow ? undefined : options.plan,
+      });
     } catch (error) {
       connection.close();
       kill();
@@ -105,18 +136,31 @@ class Manager implements ShimManager {
 
   async connect(id: string): Promise<Shim | undefined> {
     const directory = this.#path(id);
-    if (!(await stat(directory).catch(() => undefined))?.isDirectory()) return undefined;
-    const recorded = await readPidRecord(directory).catch((error: unknown) => {
-      this.#options.log.warn({ containerId: id, error }, "pid record not readable");
+    if (!existsSync(directory)) return undefined;
+    const reached = await this.#reachLaunched(id);
+    const recorded = reached?.pids ?? (await readPidRecord(directory));
+    const launchedAtNs = await launchTimeNs(directory);
+    /* Without one no launch was asked for; with no init none came about, or the shim died in it. */
+    if (!recorded || recorded.initPid === 0) {
+      await this.discard(id);
       return undefined;
-    });
-    const pids = recorded ?? { shimPid: 0, shimStartTime: 0, initPid: 0, initStartTime: 0 };
-    const connection = await this.#reach(id);
-    return this.#client(id, pids, connection, undefined);
+    }
+    return this.#client(id, { pids: recorded, launchedAtNs, connection: reached?.connection });
+  }
+
+  /** As #reach, but waits for a shim that has yet to launch its container: only then it listens. */
+  async #reachLaunched(id: string): Promise<Reached | undefined> {
+    const directory = this.#path(id);
+    for (const end = performance.now() + LAUNCH_TIMEOUT_MS; ; await sleep(LAUNCH_POLL_MS)) {
+      const before = await readPidRecord(directory);
+      const reached = await this.#reach(id);
+      if (reached || !before || before.initPid !== 0 || performance.now() > end) return reached;
+      if (processAddon.processStartTime(before.shimPid) !== before.shimStartTime) return undefined;
+    }
   }
 
   /** A connection that has been answered on; undefined where there is no shim. @throws unavailable if it is stuck. */
-  async #reach(id: string): Promise<ShimConnection | undefined> {
+  async #reach(id: string): Promise<Reached | undefined> {
     let connection: ShimConnection;
     try {
       connection = await connectShim(this.#socketPath(id));
@@ -126,8 +170,8 @@ class Manager implements ShimManager {
       throw wrapError(`container "${id}": connect to its shim`, error, "unavailable");
     }
     try {
-      await connection.request(MESSAGE.STATUS, {}, STATUS_TIMEOUT_MS);
-      return connection;
+      const pids = pidsOfReply(await connection.request(MESSAGE.STATUS, {}, STATUS_TIMEOUT_MS));
+      return { connection, pids };
     } catch (error) {
       connection.close();
       throw wrapError(`container "${id}": its shim`, error, "unavailable");
@@ -141,35 +185,28 @@ class Manager implements ShimManager {
 
   async discard(id: string): Promise<void> {
     const directory = this.#path(id);
-    const connection = await this.#reach(id).catch(() => undefined);
-    const pids = await readPidRecord(directory).catch(() => undefined);
+    if (!existsSync(directory)) return;
+    const reached = await this.#reach(id).catch(() => undefined);
+    const pids = reached?.pids ?? (await readPidRecord(directory).catch(() => undefined));
     if (pids) {
-      const client = this.#client(id, pids, connection, undefined);
+      const client = this.#client(id, { pids, launchedAtNs: 0n, connection: reached?.connection });
       await client.discard();
-      if (!connection) processAddon.killProcess(pids.shimPid, pids.shimStartTime, 9);
-    } else {
-      connection?.close();
+      if (!reached) processAddon.killProcess(pids.shimPid, pids.shimStartTime, 9);
     }
-    await rm(directory, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true, maxRetries: 3 });
   }
 
-  #client(
-    id: string,
-    pids: PidRecord,
-    connection: ShimConnection | undefined,
-    plan: Uint8Array | undefined,
-  ): ShimClient {
+  #client(id: string, known: KnownShim): ShimClient {
     const { log, explain } = this.#options;
     const directory = this.#path(id);
     return new ShimClient({
       id,
       directory,
       socketPath: this.#socketPath(id),
-      pids,
-      connection,
       log,
       explain,
-      plan,
+      plan: undefined,
+      ...known,
     });
   }
 

@@ -86,10 +86,17 @@ export interface Shim {
   /** Pid of the shim itself and of the container's init, in the host's PID namespace. */
   readonly shimPid: number;
   readonly initPid: number;
+  /** When the container was launched, in nanoseconds since the epoch. */
+  readonly launchedAtNs: bigint;
   /** Lets a created container execute its command. @throws failed-precondition when it already did. */
   start(signal: AbortSignal): Promise<void>;
-  /** Sends a signal to init, by pidfd. Rejects with not-found when it has exited. */
+  /**
+   * Sends a signal to init, by pidfd. Rejects with not-found when it has exited, with unavailable when the shim
+   * does not answer.
+   */
   kill(signal: number): Promise<void>;
+  /** Kills the shim itself, and with it the container: the last resort for one that does not answer. */
+  abandon(): void;
   /** See the contract above. */
   wait(): Promise<ExitRecord>;
   exec(options: ShimExecOptions, signal: AbortSignal): Promise<ShimExec>;
@@ -111,7 +118,8 @@ export interface ShimManager {
   start(options: ShimStart, signal: AbortSignal): Promise<Shim>;
   /**
    * Finds the shim of this id again. Resolves also when the shim has gone but left an exit record, or nothing
-   * (`wait` then gives shimLost). Undefined where there never was one.
+   * (`wait` then gives shimLost). Undefined where there never was one, or it never came to launch anything.
+   * @throws unavailable for one that lives and does not answer.
    */
   connect(id: string): Promise<Shim | undefined>;
   /** Ids that have a directory. */
