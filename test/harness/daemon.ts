@@ -23,6 +23,8 @@ export interface TestDaemonOptions {
   network?: "embedded" | "none";
   /** Further configuration, TOML. */
   configuration?: string;
+  /** The file `failpoint` in its directory names the point at which it dies (src/base/failpoint.ts). */
+  failpoints?: boolean;
 }
 
 export class TestDaemon {
@@ -33,10 +35,12 @@ export class TestDaemon {
   readonly bridge: string;
   readonly subnet: string;
   readonly cgroupParent: string;
+  readonly #failpoints: boolean;
   #child: ChildProcess | undefined;
 
-  private constructor(directory: string) {
+  private constructor(directory: string, failpoints = false) {
     this.directory = directory;
+    this.#failpoints = failpoints;
     this.name = `gt${randomBytes(3).toString("hex")}`;
     this.socket = join(directory, "gantryd.sock");
     this.endpoint = `unix://${this.socket}`;
@@ -47,7 +51,7 @@ export class TestDaemon {
 
   /** Makes the directory and configuration, and starts it. */
   static async start(options: TestDaemonOptions = {}): Promise<TestDaemon> {
-    const daemon = new TestDaemon(await mkdtemp(join(tmpdir(), "gantry-test-")));
+    const daemon = new TestDaemon(await mkdtemp(join(tmpdir(), "gantry-test-")), options.failpoints);
     await daemon.#configure(options);
     await daemon.run();
     return daemon;
@@ -55,6 +59,17 @@ export class TestDaemon {
 
   get pid(): number {
     return this.#child?.pid ?? -1;
+  }
+
+  /** Whether it has ended, in whichever way; also before its first start. */
+  get ended(): boolean {
+    return !this.#child || this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  /** Waits for its end. Resolves to whether it came in time. */
+  async endsWithin(timeoutMs: number): Promise<boolean> {
+    for (const end = performance.now() + timeoutMs; !this.ended && performance.now() < end;) await sleep(5);
+    return this.ended;
   }
 
   path(...parts: string[]): string {
@@ -83,14 +98,21 @@ export class TestDaemon {
         "--log-level",
         "debug",
       ],
-      { stdio: ["ignore", log, log] },
+      {
+        stdio: ["ignore", log, log],
+        env: this.#failpoints
+          ? { ...process.env, GANTRY_FAILPOINT: `@${this.path("failpoint")}` }
+          : process.env,
+      },
     );
     closeSync(log);
     this.#child = child;
     const before = this.#readyLines();
     for (let attempt = 0; attempt < 400; attempt++) {
-      if (child.exitCode !== null)
-        throw new Error(`gantryd ended with ${child.exitCode}:\n${this.log().slice(-4000)}`);
+      if (this.ended)
+        throw new Error(
+          `gantryd ended with ${child.signalCode ?? child.exitCode}:\n${this.log().slice(-4000)}`,
+        );
       if (existsSync(this.socket) && this.#readyLines() > before) return;
       await sleep(25);
     }

@@ -20,7 +20,7 @@ export async function leftovers(daemon: TestDaemon): Promise<string[]> {
 }
 
 /** Processes with a path of the test's in their command line, environment root, or a cgroup of the test's. */
-async function processes(daemon: TestDaemon): Promise<string[]> {
+export async function processes(daemon: TestDaemon): Promise<string[]> {
   const found: string[] = [];
   for (const pid of await readdir("/proc")) {
     if (!/^\d+$/.test(pid) || Number(pid) === daemon.pid || Number(pid) === process.pid) continue;
@@ -36,7 +36,7 @@ async function processes(daemon: TestDaemon): Promise<string[]> {
   return found;
 }
 
-async function mounts(daemon: TestDaemon): Promise<string[]> {
+export async function mounts(daemon: TestDaemon): Promise<string[]> {
   const text = await readFile("/proc/self/mountinfo", "utf8");
   return text
     .split("\n")

@@ -40,6 +40,8 @@ export async function makeSetting(options: TestDaemonOptions = {}): Promise<Sett
     crictl,
     finish: async () => {
       await runAll([
+        // Of a test that failed with its daemon dead.
+        { name: "start again", step: () => (daemon.ended ? daemon.run() : undefined) },
         { name: "remove pods", step: async () => void (await crictl.try("rmp", "--all", "--force")) },
         { name: "remove images", step: async () => void (await crictl.try("rmi", "--all")) },
         { name: "stop", step: async () => assert.equal(await daemon.stop(), 0, "a clean stop exits with 0") },

@@ -1,0 +1,103 @@
+/**
+ * What a running daemon holds on the host and in its directories, one line each: after everything was removed by the
+ * CRI the lines are those from before, whatever happened in between.
+ */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout as sleep } from "node:timers/promises";
+import assert from "node:assert/strict";
+import { runCommand } from "./command.ts";
+import type { TestDaemon } from "./daemon.ts";
+import { mounts, processes } from "./leftovers.ts";
+
+/** Directories whose entries are things: pods, shims, snapshots, layers, blobs. */
+const PLACES = [
+  "state/pods",
+  "state/shims",
+  "root/snapshots/active",
+  "root/snapshots/trash",
+  "root/snapshots/layers",
+  "root/images/ingest",
+  "root/images/blobs/sha256",
+];
+
+export async function holdings(daemon: TestDaemon): Promise<string[]> {
+  const found = await Promise.all([
+    ...PLACES.map((place) => entries(daemon, place)),
+    ...["images.db", "containers.db"].map((name) => rows(daemon, name)),
+    processes(daemon),
+    mounts(daemon),
+    cgroups(daemon),
+    ports(daemon),
+    elements(daemon),
+  ]);
+  return found.flat().toSorted();
+}
+
+/** Waits for what is done beside the calls (deleting, collecting), then asserts that nothing else is held. */
+export async function assertHoldings(daemon: TestDaemon, expected: readonly string[]): Promise<void> {
+  let found = await holdings(daemon);
+  for (let attempt = 0; attempt < 100 && found.join("\n") !== expected.join("\n"); attempt++) {
+    await sleep(20);
+    found = await holdings(daemon);
+  }
+  assert.deepEqual(found, expected);
+}
+
+async function entries(daemon: TestDaemon, place: string): Promise<string[]> {
+  return (await readdir(daemon.path(place)).catch(() => [])).map((name) => join(place, name));
+}
+
+function rows(daemon: TestDaemon, name: string): string[] {
+  const database = new DatabaseSync(daemon.path("root", name), { readOnly: true });
+  try {
+    const tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all();
+    return tables.flatMap(({ name: table }) =>
+      database
+        .prepare(`SELECT id FROM ${String(table)}`)
+        .all()
+        .map(({ id }) => `${name} ${String(table)} ${String(id)}`),
+    );
+  } finally {
+    database.close();
+  }
+}
+
+/** Groups below the daemon's own two, in every hierarchy. */
+async function cgroups(daemon: TestDaemon): Promise<string[]> {
+  const paths = [`*${daemon.cgroupParent}/*`, `*${daemon.cgroupParent}-shims/*`];
+  const args = [
+    "/sys/fs/cgroup",
+    "-type",
+    "d",
+    "(",
+    "-path",
+    paths[0] ?? "",
+    "-o",
+    "-path",
+    paths[1] ?? "",
+    ")",
+  ];
+  return lines((await runCommand("find", args)).stdout).map((line) => `cgroup ${line}`);
+}
+
+async function ports(daemon: TestDaemon): Promise<string[]> {
+  const { stdout } = await runCommand("ip", ["-o", "link", "show", "master", daemon.bridge]);
+  return lines(stdout).map((line) => `port ${line.split(":")[1]?.trim() ?? line}`);
+}
+
+/** Elements of the maps of its nftables table. */
+async function elements(daemon: TestDaemon): Promise<string[]> {
+  const tables = lines((await runCommand("nft", ["list", "tables"])).stdout);
+  const own = tables.find((line) => line.includes(daemon.name));
+  if (own === undefined) return [];
+  const { stdout } = await runCommand("nft", ["list", ...own.split(" ")]);
+  return lines(stdout)
+    .filter((line) => line.includes("elements"))
+    .map((line) => `nftables ${line.trim()}`);
+}
+
+function lines(text: string): string[] {
+  return text.split("\n").filter((line) => line !== "");
+}
