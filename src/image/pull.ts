@@ -9,6 +9,7 @@
  */
 import type { Digest } from "../base/digest.ts";
 import { errorKind, errorMessage, GantryError, wrapError } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Snapshotter } from "../snapshotter/snapshotter.ts";
 import { chainIds } from "./chain-id.ts";
@@ -145,6 +146,7 @@ class Pull {
       pulledAtMs: Date.now(),
       blobs: this.#blobs,
     });
+    failpoint("pull:record");
     this.#context.log.info(
       { image: repoTags[0] ?? repoDigests[0], imageId: image.id, layers: diffIds.length },
       "pulled image",
@@ -173,6 +175,7 @@ class Pull {
       document = parseManifest(bytes, digest, entry.mediaType);
     }
     await this.#keep(digest, bytes);
+    failpoint("pull:manifest");
     return { top, manifestDigest: digest, manifest: document };
   }
 
@@ -209,6 +212,7 @@ class Pull {
       );
     const parsed = parseImageConfig(bytes, digest);
     await this.#keep(digest, bytes);
+    failpoint("pull:config");
     return parsed;
   }
 
@@ -271,6 +275,7 @@ class Pull {
       try {
         await leases.exclusive(`chain ${chainId}`, this.#signal, async () => {
           await snapshotter.commit(chainId, diffIds[i] as Digest, chain[i - 1]);
+          failpoint("pull:chain");
         });
       } catch (error) {
         this.#signal.throwIfAborted();
