@@ -26,10 +26,12 @@ import type { PodNetwork } from "../network/pod-network.ts";
 import type { Cgroup, CgroupManager } from "../oci/cgroup.ts";
 import { createCgroupManager } from "../oci/cgroup-manager.ts";
 import { kernelAtLeast } from "../oci/seccomp-profile-json.ts";
+import { PLAN_FINGERPRINT } from "../oci/plan.ts";
 import { explainPlanError } from "../oci/plan-explain.ts";
 import { createShimManager } from "../shim/shim-manager.ts";
 import { openRecordStore, type RecordStore } from "../store/record-store.ts";
 import type { Config } from "./config-schema.ts";
+import { openFilesLimit } from "./open-files-limit.ts";
 import { createSnapshotter } from "./snapshotter-choice.ts";
 import { createUnsetNetwork } from "./unset-network.ts";
 import { VERSION } from "./version.ts";
@@ -88,6 +90,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     shims: createShimManager({
       stateDirectory: config.state,
       program: shimProgram,
+      planBuild: PLAN_FINGERPRINT,
       log: part("shim"),
       explain: explainPlanError,
     }),
@@ -99,6 +102,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     shimCgroupProcs: entryFiles(shimGroup),
     seccompDefaultProfile: config.runtime.seccomp_default,
     shmSizeBytes: config.runtime.shm_size_bytes,
+    openFiles: openFilesLimit(),
   });
   const server = createCriServer({
     engine,

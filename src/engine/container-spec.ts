@@ -60,6 +60,7 @@ export async function containerSpec(context: EngineContext, input: ContainerSpec
         addAmbient: security.addAmbientCapabilities,
       },
       noNewPrivileges: security.noNewPrivs,
+      ...(context.openFiles && { rlimits: [{ type: "RLIMIT_NOFILE", ...context.openFiles }] }),
       ...(label !== undefined && { selinuxLabel: label }),
     },
     privileged: security.privileged,

@@ -40,6 +40,8 @@ export interface EngineOptions {
   seccompDefaultProfile: string;
   /** Size of a pod's /dev/shm. */
   shmSizeBytes: number;
+  /** RLIMIT_NOFILE of containers; undefined: what their shims have. */
+  openFiles: { soft: number; hard: number } | undefined;
 }
 
 export interface EngineContext extends EngineOptions {

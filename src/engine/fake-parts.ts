@@ -130,6 +130,7 @@ export class FakeParts {
       shimCgroupProcs: [],
       seccompDefaultProfile: "",
       shmSizeBytes: 65536,
+      openFiles: { soft: 1024, hard: 4096 },
     };
   }
 
