@@ -16,7 +16,7 @@ import { parseArgs } from "node:util";
 import { criTools } from "../harness/cri-tools.ts";
 import { TestDaemon } from "../harness/daemon.ts";
 import { pushFixtureImages } from "../harness/fixture-images.ts";
-import { leftovers } from "../harness/leftovers.ts";
+import { leftoversAtRest } from "../harness/leftovers.ts";
 import { startRegistry } from "../harness/registry.ts";
 import { readReport, type SpecResult } from "./report.ts";
 
@@ -54,7 +54,7 @@ try {
   failed = specs.some((spec) => spec.result === "failed") || specs.every((spec) => spec.result === "skipped");
   if (daemon) {
     await daemon.stop();
-    const left = await leftovers(daemon);
+    const left = await leftoversAtRest(daemon);
     for (const line of left) console.log(`left behind: ${line}`);
     if (left.length > 0) failed = true;
   }

@@ -4,6 +4,7 @@
  */
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { runCommand } from "./command.ts";
 import type { TestDaemon } from "./daemon.ts";
 
@@ -17,6 +18,16 @@ export async function leftovers(daemon: TestDaemon): Promise<string[]> {
     tables(daemon),
   ]);
   return found.flat();
+}
+
+/** As leftovers, after a little patience for what the kernel ends by itself: processes that exit, devices that go. */
+export async function leftoversAtRest(daemon: TestDaemon): Promise<string[]> {
+  let left = await leftovers(daemon);
+  for (let attempt = 0; left.length > 0 && attempt < 40; attempt++) {
+    await sleep(50);
+    left = await leftovers(daemon);
+  }
+  return left;
 }
 
 /** Processes with a path of the test's in their command line, environment root, or a cgroup of the test's. */

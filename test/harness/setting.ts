@@ -6,13 +6,12 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { runAll } from "../../src/base/cleanup.ts";
 import { criTools } from "./cri-tools.ts";
 import { Crictl } from "./crictl.ts";
 import { TestDaemon, type TestDaemonOptions } from "./daemon.ts";
 import { pushBusybox } from "./fixture-images.ts";
-import { leftovers } from "./leftovers.ts";
+import { leftoversAtRest } from "./leftovers.ts";
 import { type Registry, startRegistry } from "./registry.ts";
 
 export const BUSYBOX = "registry.k8s.io/e2e-test-images/busybox:1.29-2";
@@ -54,14 +53,8 @@ export async function makeSetting(options: TestDaemonOptions = {}): Promise<Sett
   };
 }
 
-/** Waits a little for what the kernel ends by itself, then asserts. */
 export async function assertNothingLeft(daemon: TestDaemon): Promise<void> {
-  let left = await leftovers(daemon);
-  for (let attempt = 0; left.length > 0 && attempt < 40; attempt++) {
-    await sleep(50);
-    left = await leftovers(daemon);
-  }
-  assert.deepEqual(left, []);
+  assert.deepEqual(await leftoversAtRest(daemon), []);
   for (const place of ["pods", "shims"]) assert.deepEqual(await daemon.filesBelow("state", place), []);
 }
 
