@@ -42,7 +42,9 @@ export async function collectGarbage(context: CollectContext, signal: AbortSigna
       );
     }
   }
+  const layers = neededLayers(context);
   for (const { diffId } of snapshotter.layers()) {
+    if (layers.has(diffId)) continue;
     const unused = (): boolean => !neededLayers(context).has(diffId);
     removed += await removeOne(
       context,
@@ -55,7 +57,9 @@ export async function collectGarbage(context: CollectContext, signal: AbortSigna
       signal,
     );
   }
+  const blobs = neededBlobs(context);
   for (const { digest } of content.list()) {
+    if (blobs.has(digest)) continue;
     const unused = (): boolean => !neededBlobs(context).has(digest);
     removed += await removeOne(
       context,
@@ -71,6 +75,7 @@ export async function collectGarbage(context: CollectContext, signal: AbortSigna
   if (removed > 0) context.log.info({ removed }, "collected unused blobs, layers and snapshots");
 }
 
+/** @param unused whether what was so a moment ago still is. */
 async function removeOne(
   { leases, log }: CollectContext,
   key: LeaseKey,
@@ -78,7 +83,7 @@ async function removeOne(
   remove: () => Promise<void>,
   signal: AbortSignal,
 ): Promise<number> {
-  if (leases.isHeld(key) || !unused()) return 0;
+  if (leases.isHeld(key)) return 0;
   try {
     return await leases.exclusive(key, signal, async () => {
       if (leases.isHeld(key) || !unused()) return 0;
