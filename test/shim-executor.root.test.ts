@@ -1,6 +1,7 @@
 /** The shim together with the executor: containers with namespaces of their own. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { cpSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -8,6 +9,7 @@ import type { TestContext } from "node:test";
 import { silentLogger } from "../src/base/logger.ts";
 import { shimProgram } from "../src/native/addon.ts";
 import { compileExecPlan, compilePlan } from "../src/oci/plan-compile.ts";
+import { PLAN_FINGERPRINT } from "../src/oci/plan.ts";
 import { explainPlanError } from "../src/oci/plan-explain.ts";
 import { TestContainer } from "../src/oci/plan-test-container.ts";
 import type { Process } from "../src/oci/runtime-spec.ts";
@@ -17,8 +19,10 @@ import { collect, ended, eventually, joinLog, never, readLog, runExec } from "..
 
 interface Fixture {
   manager: ShimManager;
+  directory: string;
   log: string;
   start: (command: string, process?: Partial<Process>, more?: Partial<ShimStart>) => Promise<Shim>;
+  startOptions: (command: string, process?: Partial<Process>) => ShimStart;
   execPlan: (command: string, process?: Partial<Process>) => Uint8Array;
 }
 
@@ -29,6 +33,7 @@ function fixture(t: TestContext): Fixture {
     stateDirectory: directory,
     program: shimProgram,
     log: silentLogger,
+    planBuild: PLAN_FINGERPRINT,
     explain: explainPlanError,
   });
   t.after(async () => {
@@ -37,25 +42,24 @@ function fixture(t: TestContext): Fixture {
     rmSync(directory, { recursive: true, force: true });
   });
   const log = join(directory, "log");
+  const startOptions = (command: string, process: Partial<Process> = {}): ShimStart => ({
+    id: "a",
+    plan: compilePlan(container.spec(command, process), container.options({ gate: "wait" })),
+    log: { path: log },
+    terminal: process.terminal ?? false,
+    stdin: false,
+    stdinOnce: false,
+    memoryCgroupDirectory: undefined,
+    shimCgroupProcs: [],
+    startNow: true,
+  });
   return {
     manager,
+    directory,
     log,
+    startOptions,
     start: (command, process = {}, more = {}) =>
-      manager.start(
-        {
-          id: "a",
-          plan: compilePlan(container.spec(command, process), container.options({ gate: "wait" })),
-          log: { path: log },
-          terminal: process.terminal ?? false,
-          stdin: false,
-          stdinOnce: false,
-          memoryCgroupDirectory: undefined,
-          shimCgroupProcs: [],
-          startNow: true,
-          ...more,
-        },
-        never,
-      ),
+      manager.start({ ...startOptions(command, process), ...more }, never),
     execPlan: (command, process = {}) =>
       compileExecPlan(container.spec(command, process).process ?? { user: { uid: 0, gid: 0 }, cwd: "/" }, {
         namespaces: ["pid", "network", "ipc", "uts", "mount"],
@@ -123,6 +127,53 @@ test("terminals of the container and of an exec", async (t) => {
   exec.stdin?.write("\n");
   assert.match(await collect(exec.stdout), /^\r\n20 70\r\n\/dev\/pts\/\d\r\n$/);
   assert.equal((await exec.wait()).exitCode, 0);
+});
+
+/** The shim of another build, which understands plans with this fingerprint only. */
+function otherBuild(directory: string, fingerprint: number): string {
+  const native = join(import.meta.dirname, "../native");
+  const include = join(directory, "include");
+  cpSync(join(native, "include"), include, { recursive: true });
+  const header = join(include, "plan_generated.h");
+  const define = `#define PLAN_FINGERPRINT ${fingerprint}u`;
+  writeFileSync(header, readFileSync(header, "utf8").replace(/#define PLAN_FINGERPRINT .*/, define));
+  const program = join(directory, "old-gantry-shim");
+  const sources = [...globSync(join(native, "executor/*.c")), ...globSync(join(native, "shim/*.c"))];
+  execFileSync("cc", ["-std=gnu17", "-Os", "-static", `-I${include}`, "-o", program, ...sources]);
+  return program;
+}
+
+function withFingerprint(plan: Uint8Array, fingerprint: number): Uint8Array {
+  const copy = Buffer.from(plan);
+  copy.writeUInt32LE(fingerprint, 4);
+  return copy;
+}
+
+test("a shim of another build is executed in all the same", async (t) => {
+  const { manager, start, execPlan, startOptions, directory } = fixture(t);
+  const program = otherBuild(directory, 4711);
+  const old = createShimManager({ stateDirectory: directory, program, log: silentLogger });
+  const options = startOptions("hostname; sleep 1000");
+  const plan = withFingerprint(options.plan, 4711);
+  await assert.rejects(start("", {}, { plan }), /EPROTO/);
+  await old.start({ ...options, plan }, never);
+  const shim = await manager.connect("a");
+  assert.ok(shim);
+  const result = await runExec(shim, execPlan("cat; hostname; ls /proc/self/fd | wc -l; exit 7"), "fed ");
+  assert.deepEqual(result, { exitCode: 7, signal: 0, stdout: "fed box\n4\n", stderr: "" });
+  assert.equal((await runExec(shim, execPlan("kill -9 $$"))).exitCode, 137);
+  const flags = { stdin: true, killOnDisconnect: true };
+  const terminal = execPlan("read x; stty size", { terminal: true });
+  const exec = await shim.exec({ plan: terminal, terminal: true, ...flags }, never);
+  await exec.resize(70, 20);
+  exec.stdin?.write("\n");
+  assert.match(await collect(exec.stdout), /20 70/);
+  const missing = execPlan("", { args: ["/no/such"] });
+  await assert.rejects(shim.exec({ plan: missing, terminal: false, ...flags }, never), /no\/such/);
+  const children = `/proc/${shim.shimPid}/task/${shim.shimPid}/children`;
+  await eventually("no process left", () => readFileSync(children, "utf8").trim() === String(shim.initPid));
+  await shim.kill(9);
+  assert.equal((await shim.wait()).exitCode, 137);
 });
 
 test("a killed shim takes its container with it", async (t) => {

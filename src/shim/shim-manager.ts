@@ -36,6 +36,11 @@ export interface ShimManagerOptions {
   /** Absolute path of gantry-shim. */
   program: string;
   log: Logger;
+  /**
+   * Fingerprint of the plans that callers compile (PLAN_FINGERPRINT). A shim of another build then has `program`
+   * launch what is executed in its container. Without it every shim is taken to be of this build.
+   */
+  planBuild?: number;
   /** Makes the error for a failing plan operation. Without it the facts are given as they are. */
   explain?: ExplainPlanFailure;
 }
@@ -197,7 +202,7 @@ class Manager implements ShimManager {
   }
 
   #client(id: string, known: KnownShim): ShimClient {
-    const { log, explain } = this.#options;
+    const { log, explain, program, planBuild } = this.#options;
     const directory = this.#path(id);
     return new ShimClient({
       id,
@@ -205,6 +210,8 @@ class Manager implements ShimManager {
       socketPath: this.#socketPath(id),
       log,
       explain,
+      program,
+      planBuild,
       plan: undefined,
       ...known,
     });
