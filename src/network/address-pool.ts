@@ -49,7 +49,7 @@ export class AddressPool {
   /** Marks one host as taken, and goes on after it; false when it is taken already or outside. */
   take(host: number): boolean {
     if (host < this.#first || host > this.#last || this.isTaken(host)) return false;
-    this.#bits[host >>> 5]! |= 1 << (host & 31);
+    this.#bits[host >>> 5] = (this.#bits[host >>> 5] ?? 0) | (1 << (host & 31));
     this.#used += 1;
     this.#next = host === this.#last ? this.#first : host + 1;
     return true;
@@ -58,7 +58,7 @@ export class AddressPool {
   /** Releasing what is free is no error. */
   release(host: number): void {
     if (!this.isTaken(host)) return;
-    this.#bits[host >>> 5]! &= ~(1 << (host & 31));
+    this.#bits[host >>> 5] = (this.#bits[host >>> 5] ?? 0) & ~(1 << (host & 31));
     this.#used -= 1;
   }
 

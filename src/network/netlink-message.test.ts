@@ -174,6 +174,13 @@ test("nftables batches, maps and elements", () => {
       [0x11, "0000000a"],
     ],
   );
-  assert.equal(nftAddElements("t", "m", Array(1001).fill(element)).length, 3);
+  assert.equal(
+    nftAddElements(
+      "t",
+      "m",
+      Array.from({ length: 1001 }, () => element),
+    ).length,
+    3,
+  );
   assert.equal(nftAddElements("t", "m", []).length, 0);
 });
