@@ -58,10 +58,9 @@ export const GATEWAY_HOST = 1;
  */
 export async function ensureBridge(options: BridgeOptions): Promise<BridgeDevice> {
   const { bridge, instance, subnets, log } = options;
-  const alias = bridgeAlias(instance);
   const links = decodeLinks(await exchange({ protocol: NETLINK_ROUTE, messages: [listLinks()] }));
   let link = links.find(({ name }) => name === bridge);
-  if (link && (link.kind !== "bridge" || link.alias !== alias)) {
+  if (link && !isOwn(link, options)) {
     const owner = link.alias ? ` of "${link.alias}"` : "";
     throw new GantryError(
       "failed-precondition",
@@ -71,8 +70,8 @@ export async function ensureBridge(options: BridgeOptions): Promise<BridgeDevice
   const routes = await checkSubnets(options, links);
   if (!link) {
     const mtu = options.mtu ?? defaultMtu(routes, links);
-    const messages = [createBridge(bridge, bridgeMac(options), mtu), setLinkAlias(bridge, alias)];
-    await exchange({ protocol: NETLINK_ROUTE, messages });
+    // Alone: what follows a refused message in a batch is carried out, here on somebody else's bridge.
+    await exchange({ protocol: NETLINK_ROUTE, messages: [createBridge(bridge, bridgeMac(options), mtu)] });
     link = await findBridge(bridge);
     log.info({ bridge, subnets: subnets.map(formatSubnet), mtu }, "created bridge");
   }
@@ -84,6 +83,7 @@ export async function ensureBridge(options: BridgeOptions): Promise<BridgeDevice
     protocol: NETLINK_ROUTE,
     sysctls,
     messages: [
+      setLinkAlias(bridge, bridgeAlias(instance)),
       ...(kernelHasIpv6() && !dual ? [setAddressless({ index })] : []),
       bringLinkUp({ index }),
       ...subnets.map((subnet) => addAddress(index, subnetAddress(subnet, GATEWAY_HOST), subnet)),
@@ -104,7 +104,7 @@ export async function listBridgePorts(bridge: string): Promise<Link[]> {
 /** Deletes the instance's bridge; another device of that name stays. Forwarding stays on: others may rely on it. */
 export async function deleteBridge(bridge: string, instance: string): Promise<void> {
   const links = decodeLinks(await exchange({ protocol: NETLINK_ROUTE, messages: [listLinks()] }));
-  if (!links.some(({ name, alias }) => name === bridge && alias === bridgeAlias(instance))) return;
+  if (!links.some((link) => link.name === bridge && isOwn(link, { bridge, instance }))) return;
   await exchange({ protocol: NETLINK_ROUTE, messages: [deleteLink(bridge)], accept: ["ENODEV"] });
 }
 
@@ -174,12 +174,18 @@ async function turnOnForwarding(path: string, log: Logger): Promise<void> {
   log.info({ sysctl: path }, "turned on forwarding for pod networks; it stays on");
 }
 
+/** By its alias, or, if a crash came before that, by its hardware address. */
+function isOwn({ kind, alias, mac }: Link, owner: Pick<BridgeOptions, "bridge" | "instance">): boolean {
+  if (kind !== "bridge") return false;
+  return alias === "" ? Buffer.from(mac).equals(bridgeMac(owner)) : alias === bridgeAlias(owner.instance);
+}
+
 function bridgeAlias(instance: string): string {
   return `gantry ${instance}`;
 }
 
 /** Fixed, for a bridge without one takes that of its lowest port, and changes it as pods come and go. */
-function bridgeMac({ bridge, instance }: BridgeOptions): Uint8Array {
+function bridgeMac({ bridge, instance }: Pick<BridgeOptions, "bridge" | "instance">): Uint8Array {
   return localMac(createHash("sha256").update(`${instance}/${bridge}`).digest());
 }
 

@@ -6,7 +6,16 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { silentLogger } from "../base/logger.ts";
 import { unpinNamespaces, pinNamespaces } from "../native/namespace.ts";
-import { askFrom, never, NetworkFixture, runIn, serveIn, talkFrom } from "./bridge-network.fixture.ts";
+import {
+  askFrom,
+  fileLeases,
+  never,
+  NetworkFixture,
+  runIn,
+  serveIn,
+  talkFrom,
+} from "./bridge-network.fixture.ts";
+import { createBridgeNetwork } from "./bridge-network.ts";
 import type { PodNetwork, PodNetworkRequest, PodNetworkResult, PortMapping } from "./pod-network.ts";
 
 describe("traffic", () => {
@@ -241,6 +250,30 @@ describe("refusals", () => {
     assert.equal((await network.setup(request, never)).ips.length, 1, "and works once it is gone");
     assert.equal(network.status().ready, true);
     await network.teardown(request, undefined, never);
+  });
+
+  test("of two instances that make the same bridge at once one has it", async () => {
+    await fixture.network().close();
+    const { third, bridge } = fixture;
+    for (let round = 0; round < 5; round += 1) {
+      const subnets = [`10.231.${third}.0/25`, `10.231.${third}.128/25`];
+      const networks = subnets.map((subnet, i) => {
+        const instance = `${fixture.instance}-${i}`;
+        const leases = fileLeases(`${fixture.leasesPath}.${i}`);
+        return createBridgeNetwork(fixture.options({ subnet, instance, leases }));
+      });
+      const pods = [(await fixture.pod()).request, (await fixture.pod()).request];
+      const setUp = networks.map((network, i) => network.setup(pods[i] as PodNetworkRequest, never));
+      const winners = (await Promise.allSettled(setUp)).map(({ status }) => status === "fulfilled");
+      const alias = runIn(undefined, "cat", `/sys/class/net/${bridge}/ifalias`).trim();
+      for (const [i, network] of networks.entries()) {
+        await network.teardown(pods[i] as PodNetworkRequest, undefined, never);
+        await network.close();
+      }
+      assert.equal(winners.filter(Boolean).length, 1, "one of the two");
+      assert.equal(alias, `gantry ${fixture.instance}-${winners.indexOf(true)}`);
+      assert.notEqual(spawnSync("ip", ["link", "show", bridge]).status, 0, "and deletes it");
+    }
   });
 
   test("a foreign chain that drops is told of", async () => {

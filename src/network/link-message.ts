@@ -50,6 +50,8 @@ export interface Link {
   /** For a veth: its peer's index, in the peer's namespace. */
   peerIndex: number;
   alias: string;
+  /** Hardware address; empty for none. */
+  mac: Uint8Array;
   mtu: number;
 }
 
@@ -165,6 +167,7 @@ function decodeLink(payload: Buffer): Link {
     master: attributes.get(IFLA_MASTER)?.readUInt32LE(0) ?? 0,
     peerIndex: attributes.get(IFLA_LINK)?.readUInt32LE(0) ?? 0,
     alias: attributeText(attributes.get(IFLA_IFALIAS) ?? Buffer.alloc(0)),
+    mac: attributes.get(IFLA_ADDRESS) ?? Buffer.alloc(0),
     mtu: attributes.get(IFLA_MTU)?.readUInt32LE(0) ?? 0,
   };
 }
