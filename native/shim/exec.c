@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -27,6 +28,11 @@ bool exec_any_launching(const struct shim *shim) {
     return false;
 }
 
+static bool has_hung_up(int socket) {
+    struct pollfd peer = {.fd = socket, .events = POLLRDHUP};
+    return poll(&peer, 1, 0) > 0;
+}
+
 void exec_start(struct shim *shim, struct connection *connection, const struct frame *frame) {
     struct exec_launch launch = {.join = shim->container.process.pidfd};
     uint32_t options = 0;
@@ -39,6 +45,11 @@ void exec_start(struct shim *shim, struct connection *connection, const struct f
     }
     if (shim->container.state != SHIM_STATE_RUNNING) {
         request_fail(shim, connection, frame->request, ESRCH, "exec", NULL);
+        return;
+    }
+    if ((options & SHIM_OPTION_KILL_ON_DISCONNECT) && has_hung_up(connection->socket.fd)) {
+        /* It gave up while we were stuck: what nobody waits for is not begun. */
+        connection_close(shim, connection);
         return;
     }
     struct stdio_ends ends;

@@ -4,7 +4,6 @@
  * Each stream is kept up to 16 MiB and read to its end; what is over is discarded (CVE-2022-1708). When the timeout
  * passes or the caller goes, the process is killed.
  */
-import { constants } from "node:os";
 import { abortable } from "../base/abort.ts";
 import { GantryError, wrapError } from "../base/errors.ts";
 import type { ShimExec } from "../shim/shim.ts";
@@ -46,7 +45,6 @@ export async function execSync(
     );
     return { stdout, stderr, exitCode: exit.exitCode };
   } catch (error) {
-    if (exec) await exec.kill(constants.signals.SIGKILL).catch(() => undefined);
     if (timeout?.aborted && !signal.aborted)
       throw new GantryError(
         "deadline-exceeded",
@@ -55,6 +53,7 @@ export async function execSync(
       );
     throw wrapError(`exec in container "${container.id}"`, error);
   } finally {
+    // Kills it if it still runs, also where the shim is stuck and answers nothing.
     exec?.close();
   }
 }

@@ -12,7 +12,7 @@ import { checkHello, helloFrame } from "./connection.ts";
 import { readFailure, ShimRequestError } from "./failure.ts";
 import { encodeData, encodeFrame, FieldReader, FrameDecoder } from "./frame.ts";
 import type { Fields, Frame } from "./frame.ts";
-import { MESSAGE } from "./protocol.ts";
+import { MESSAGE, OPTION } from "./protocol.ts";
 
 /** The one request of such a connection. */
 const REQUEST_ID = 1;
@@ -38,6 +38,8 @@ export class ProcessStream {
   readonly #exit = Promise.withResolvers<{ exitCode: number; signal: number }>();
   #ended = false;
   #abandoned = false;
+  /** Closing the connection is enough to end what was asked for. */
+  readonly #diesWithUs: boolean;
 
   /**
    * Connects and asks; resolves with the stream and the reply's fields once the shim has agreed. An abort before
@@ -63,6 +65,8 @@ export class ProcessStream {
 
   private constructor(socket: Socket, request: StreamRequest) {
     this.#socket = socket;
+    const options = typeof request.fields.OPTIONS === "number" ? request.fields.OPTIONS : 0;
+    this.#diesWithUs = request.type === MESSAGE.ATTACH || (options & OPTION.KILL_ON_DISCONNECT) !== 0;
     this.exit = this.#exit.promise;
     this.exit.catch(() => undefined);
     this.stdout = this.#readable();
@@ -170,7 +174,8 @@ export class ProcessStream {
   }
 
   #abandon(reason: unknown): void {
-    this.#abandoned = true;
     this.#reply.reject(reason);
+    if (this.#diesWithUs) this.#socket.destroy();
+    else this.#abandoned = true;
   }
 }

@@ -282,3 +282,19 @@ test("a launch that hangs holds up nothing but itself", async (t) => {
   const children = `/proc/${shim.shimPid}/task/${shim.shimPid}/children`;
   await eventually("the last orphan's end", () => readFileSync(children, "utf8").trim() === "");
 });
+
+test("execs given up while the shim is stuck are closed at once and never begun", async (t) => {
+  const { start, directory } = shimFixture(t);
+  const shim = await start("a", FOREVER);
+  const ran = join(directory, "ran");
+  const before = descriptors(process.pid);
+  process.kill(shim.shimPid, "SIGSTOP");
+  for (let i = 0; i < 20; i++) {
+    const options = { plan: shell(`echo > ${ran}`), terminal: false, stdin: false, killOnDisconnect: true };
+    await assert.rejects(shim.exec(options, AbortSignal.timeout(10)), { name: "TimeoutError" });
+  }
+  await eventually("the closed connections", () => descriptors(process.pid) <= before);
+  process.kill(shim.shimPid, "SIGCONT");
+  assert.equal((await runExec(shim, shell("exit 5"))).exitCode, 5);
+  assert.ok(!existsSync(ran));
+});

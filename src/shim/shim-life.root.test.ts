@@ -100,6 +100,16 @@ test("kill sends any signal, and SIGTERM does not end the shim", async (t) => {
   assert.deepEqual({ exitCode, signal }, { exitCode: 137, signal: 9 });
 });
 
+test("a signal reaches the container although its shim is stuck", async (t) => {
+  const { start } = shimFixture(t);
+  const shim = await start("a", FOREVER);
+  process.kill(shim.shimPid, "SIGSTOP");
+  await shim.kill(9);
+  await eventually("the container's end", () => ended(shim.initPid));
+  process.kill(shim.shimPid, "SIGCONT");
+  assert.equal((await shim.wait()).exitCode, 137);
+});
+
 test("the daemon may go and come back", async (t) => {
   const { start, directory, program, log } = shimFixture(t);
   const first = await start(
@@ -142,7 +152,7 @@ for (const dieWithShim of [true, false]) {
     const { exitCode, shimLost } = await shim.wait();
     assert.deepEqual({ exitCode, shimLost }, { exitCode: 255, shimLost: true });
     await eventually("the container's end", () => ended(shim.initPid));
-    await assert.rejects(shim.kill(15), { kind: "unavailable" });
+    await assert.rejects(shim.kill(15), { kind: "not-found" });
     await assert.rejects(shim.attach(never), { kind: "unavailable" });
     await shim.delete();
   });

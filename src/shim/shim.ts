@@ -11,7 +11,7 @@
  *
  * Contract: `wait` resolves for a container that has exited before the call, or while no daemon ran, from the exit
  * record on disk. When the shim itself was killed, `wait` resolves with `shimLost` (exit code 255) instead of
- * hanging. Calls on a shim that is gone reject with "unavailable".
+ * hanging. Calls on a shim that is gone reject with "unavailable"; a signal for a process that is gone, "not-found".
  */
 
 export interface ExitRecord {
