@@ -1,7 +1,18 @@
 /** The shim together with the executor: containers with namespaces of their own. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cpSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  cpSync,
+  globSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -174,6 +185,21 @@ test("a shim of another build is executed in all the same", async (t) => {
   await eventually("no process left", () => readFileSync(children, "utf8").trim() === String(shim.initPid));
   await shim.kill(9);
   assert.equal((await shim.wait()).exitCode, 137);
+});
+
+test("nobody can write to the program by way of its processes, also once they have ended", async (t) => {
+  const { directory, startOptions } = fixture(t);
+  const program = join(directory, "gantry-shim");
+  copyFileSync(shimProgram, program);
+  const manager = createShimManager({ stateDirectory: directory, program, log: silentLogger });
+  const shim = await manager.start({ ...startOptions("sleep 1000"), startNow: false }, never);
+  assert.equal(readFileSync(`/proc/${shim.shimPid}/comm`, "utf8"), "gantry-shim\n");
+  const held = [shim.initPid, shim.shimPid].map((pid) => openSync(`/proc/${pid}/exe`, constants.O_RDONLY));
+  t.after(() => held.forEach((fd) => closeSync(fd)));
+  await manager.discard("a");
+  await eventually("the end of both", () => ended(shim.initPid) && ended(shim.shimPid));
+  for (const fd of held)
+    assert.throws(() => openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY), { code: "EROFS" });
 });
 
 test("a killed shim takes its container with it", async (t) => {

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 #define MAX_ARGS 16
 #define MAX_GROUPS 24
 #define SHIM_SOCKET 3
+#define SHIM_PROGRAM 4 /* until the execve */
 
 struct spawn {
     char *program;
@@ -33,6 +35,7 @@ struct spawn {
     char *groups[MAX_GROUPS + 1]; /* cgroup.procs or tasks files, or a v2 directory */
     int into;                     /* v2 directory for CLONE_INTO_CGROUP, -1 for none */
     int socket, null;
+    int readonly; /* the program by way of a read-only mount, -1 where there is none */
     sigset_t mask;
     pid_t pid;
     int error; /* of the child that failed, with what it did */
@@ -70,12 +73,17 @@ static _Noreturn void become_shim(struct spawn *spawn) {
     if (setsid() < 0) fail(spawn, "setsid", NULL);
     /* Above the numbers they are going to, so that none overwrites another. */
     int null = fcntl(spawn->null, F_DUPFD, 16), control = fcntl(spawn->socket, F_DUPFD, 16);
+    int program = spawn->readonly >= 0 ? fcntl(spawn->readonly, F_DUPFD, 16) : -1;
     if (null < 0 || control < 0) fail(spawn, "fcntl", NULL);
     for (int fd = 0; fd < 3; fd++)
         if (dup2(null, fd) < 0) fail(spawn, "dup2", NULL);
     if (dup2(control, SHIM_SOCKET) < 0) fail(spawn, "dup2", NULL);
-    if (syscall(SYS_close_range, SHIM_SOCKET + 1, ~0u, 0) < 0) fail(spawn, "close_range", NULL);
+    if (program >= 0 && dup3(program, SHIM_PROGRAM, O_CLOEXEC) < 0) fail(spawn, "dup3", NULL);
+    int first = program >= 0 ? SHIM_PROGRAM + 1 : SHIM_SOCKET + 1;
+    if (syscall(SYS_close_range, first, ~0u, 0) < 0) fail(spawn, "close_range", NULL);
     if (chdir("/") < 0) fail(spawn, "chdir", "/");
+    if (program >= 0) syscall(SYS_execveat, SHIM_PROGRAM, "", spawn->args, no_environment, AT_EMPTY_PATH);
+    /* Where that is refused, too. */
     execve(spawn->program, spawn->args, no_environment);
     fail(spawn, "execve", spawn->program);
 }
@@ -124,6 +132,31 @@ static __attribute__((noinline)) long spawn_middle(struct spawn *spawn) {
     long pid = vfork_clone3(&arguments);
     if (pid == 0) be_middle(spawn);
     return pid;
+}
+
+/*
+ * The program's file on a read-only mount that is attached nowhere: until its exec a container's process is
+ * this program, and through /proc/PID/exe a container would have a way to the file on the host
+ * (CVE-2019-5736). Made once for a program, so that it also stays the one that came with this daemon when the
+ * file is replaced. -1 where the kernel cannot (before Linux 5.12); there ETXTBSY protects the file while the
+ * container's shim runs.
+ */
+static int readonly_program(const char *path) {
+    static char *known;
+    static int tree = -1;
+    if (known != NULL && strcmp(known, path) == 0) return tree;
+    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
+    int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (fd >= 0 && syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attributes, sizeof attributes) < 0) {
+        close(fd);
+        fd = -1;
+    }
+    if (fd < 0) return -1;
+    if (tree >= 0) close(tree);
+    free(known);
+    known = strdup(path);
+    tree = fd;
+    return tree;
 }
 
 /* Copies an array of strings; false with an exception pending. */
@@ -201,7 +234,8 @@ static bool take_unified(struct spawn *spawn) {
 /* spawnShim(program, args, cgroups) → { pid, fd } */
 static napi_value spawn_shim(napi_env env, napi_callback_info info) {
     napi_value arguments[3], result, number;
-    struct spawn spawn __attribute__((cleanup(free_spawn))) = {.into = -1, .socket = -1, .null = -1};
+    struct spawn spawn
+        __attribute__((cleanup(free_spawn))) = {.into = -1, .socket = -1, .null = -1, .readonly = -1};
     if (!addon_args(env, info, 3, arguments)) return NULL;
     spawn.program = addon_string(env, arguments[0]);
     if (spawn.program == NULL || !read_strings(env, arguments[1], spawn.args + 1, MAX_ARGS) ||
@@ -215,6 +249,7 @@ static napi_value spawn_shim(napi_env env, napi_callback_info info) {
     if (spawn.null < 0) return addon_throw_errno(env, errno, "open", "/dev/null");
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return addon_throw_errno(env, errno, "socketpair", NULL);
+    spawn.readonly = readonly_program(spawn.program);
     spawn.socket = ends[1];
     /* The children share the memory in which signal handlers would run. */
     sigset_t all;

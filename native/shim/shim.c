@@ -41,6 +41,8 @@ static bool set_up(struct shim *shim) {
             sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
     }
     umask(022);
+    /* Executed from a descriptor it would be called by that's number. */
+    prctl(PR_SET_NAME, "gantry-shim", 0, 0, 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     lower_oom_score();
     shim->directory = shim->oom_file = shim->log.fd = shim->listen.fd = -1;
