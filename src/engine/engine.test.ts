@@ -112,6 +112,11 @@ test("a pod: namespaces, shared memory, network, and their release in the end", 
   assert.equal(existsSync(`${parts.directory}/pods/${id}`), false);
 });
 
+test("sysctls of an interface are written when the network has made it", async () => {
+  await engine.runPodSandbox(podConfig({ sysctls: { "net.ipv4.conf.eth0.rp_filter": "0" } }), "", never);
+  assert.deepEqual(parts.asked, ["pin net,ipc,uts", "mount shm", "network setup", "write network sysctls"]);
+});
+
 test("a pod on the host's network and IPC has no namespaces of its own", async () => {
   const namespaces = { network: "node", pid: "node", ipc: "node", targetId: "" } as const;
   await engine.runPodSandbox(podConfig({ namespaces }), "", never);

@@ -51,11 +51,7 @@ export class FakeShim implements Shim {
     return Promise.resolve();
   }
 
-  abandon(): void {
-    this.#asked.push("abandon shim");
-    this.exits({ exitCode: 255, shimLost: true });
-  }
-
+  endIfStuck = (): Promise<void> => Promise.resolve();
   wait = (): Promise<ExitRecord> => this.#exit.promise;
   start = (): Promise<void> => Promise.resolve();
   attach = (): Promise<never> => Promise.reject(new Error("no attach in this fake"));
@@ -145,6 +141,7 @@ export class FakeParts {
         await this.#ask("unpin");
         for (const path of this.pinned) if (path.startsWith(directory)) this.pinned.delete(path);
       },
+      writeNetworkSysctls: () => this.#ask("write network sysctls"),
       mountShm: () => this.#ask("mount shm"),
       unmount: () => this.#ask("unmount"),
       isPinned: (path) => this.pinned.has(path),

@@ -28,13 +28,26 @@ export function checkPodSandboxConfig(
   podSysctls(config);
 }
 
+/** A pod's sysctls, parted by when they can be written. */
+export interface PodSysctls {
+  /** With the namespaces. */
+  early: SysctlWrite[];
+  /** Of interfaces that the network makes: "net/ipv4/conf/eth0/accept_redirects". */
+  ofInterfaces: SysctlWrite[];
+}
+
 /** The pod's sysctls as they are written in its namespaces. @throws invalid-argument. */
-export function podSysctls(config: PodSandboxConfig): SysctlWrite[] {
+export function podSysctls(config: PodSandboxConfig): PodSysctls {
   const { namespaces } = config;
   const network = namespaces.network !== "node";
   // The UTS namespace goes with the network's.
   const own = { network, ipc: namespaces.ipc !== "node", uts: network };
-  return checkSysctls(config.sysctls, own).map(({ path, value }) => [path, value]);
+  const sysctls: PodSysctls = { early: [], ofInterfaces: [] };
+  for (const { path, value } of checkSysctls(config.sysctls, own)) {
+    const late = /^net\/[^/]+\/(?:conf|neigh)\/(?!(?:all|default|lo)\/)[^/]+\//.test(path);
+    (late ? sysctls.ofInterfaces : sysctls.early).push([path, value]);
+  }
+  return sysctls;
 }
 
 /** @throws not-found for a handler that the configuration does not have. */

@@ -20,6 +20,8 @@ export interface PodHost {
   pinNamespaces(directory: string, namespaces: PinnedNamespaces): Promise<void>;
   /** Idempotent; what is not pinned is skipped. */
   unpinNamespaces(directory: string): Promise<void>;
+  /** Writes sysctls of interfaces that are there by now. */
+  writeNetworkSysctls(netnsPath: string, sysctls: readonly SysctlWrite[]): Promise<void>;
   mountShm(target: string, sizeBytes: number): Promise<void>;
   /** Idempotent. */
   unmount(target: string): Promise<void>;

@@ -117,7 +117,7 @@ async function makeNamespaces(
   undo: CleanupStack,
 ): Promise<void> {
   const { namespaces, hostname } = sandbox.config;
-  const sysctls = podSysctls(sandbox.config);
+  const sysctls = podSysctls(sandbox.config).early;
   const paths = podPaths(context.stateDirectory, sandbox.id);
   const net = namespaces.network !== "node";
   const ipc = namespaces.ipc !== "node";
@@ -151,4 +151,6 @@ async function setUpNetwork(
   const result = await context.network.setup(request, signal);
   entry.networkState = result.state;
   entry.sandbox.ips = result.ips;
+  const { ofInterfaces } = podSysctls(entry.sandbox.config);
+  if (ofInterfaces.length > 0) await context.host.writeNetworkSysctls(request.netnsPath, ofInterfaces);
 }

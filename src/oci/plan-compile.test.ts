@@ -79,6 +79,15 @@ describe("a plan", () => {
     }
   });
 
+  test("sysctls that are the host's, or nobody's, are refused", () => {
+    const network = { namespaces: [{ type: "mount" as const }, { type: "network" as const }] };
+    const compiled = (sysctl: Record<string, string>, linux = {}): unknown =>
+      compilePlan(spec({}, { ...linux, sysctl }), OPTIONS);
+    assert.throws(() => compiled({ "kernel.core_pattern": "|/x" }), { kind: "invalid-argument" });
+    assert.throws(() => compiled({ "net.ipv4.ip_forward": "1" }), { kind: "invalid-argument" });
+    assert.ok(compiled({ "net.ipv4.ip_forward": "1" }, network));
+  });
+
   test("has its operations in the order that keeps a container safe", () => {
     const plan = compilePlan(
       {
@@ -90,10 +99,10 @@ describe("a plan", () => {
             cwd: "/w",
           },
           {
-            sysctl: { "a.b": "1" },
+            sysctl: { "kernel.msgmax": "1" },
             maskedPaths: ["/m"],
             readonlyPaths: ["/r"],
-            namespaces: [{ type: "mount" }, { type: "cgroup" }],
+            namespaces: [{ type: "mount" }, { type: "cgroup" }, { type: "ipc" }],
           },
           [{ destination: "/proc", type: "proc" }],
         ),

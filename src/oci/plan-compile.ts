@@ -8,6 +8,7 @@
  * invalid-argument or unimplemented.
  */
 import { GantryError } from "../base/errors.ts";
+import { checkSysctls } from "../base/sysctl.ts";
 import type { CgroupEntries } from "./cgroup.ts";
 import { PERSONALITIES } from "./plan-constants.ts";
 import { addDevices } from "./plan-devices.ts";
@@ -78,14 +79,12 @@ function launchFlags(process: Process, options: PlanOptions): number {
   return gate | (process.terminal ? terminal : 0) | (options.oldKernel ? oldKernel : 0);
 }
 
+/** Sysctls of the host's namespaces are refused: a configuration must not change the host (CVE-2022-0811). */
 function addKernelValues(plan: PlanWriter, spec: Spec): void {
-  for (const [key, value] of Object.entries(spec.linux?.sysctl ?? {})) {
-    /* As sysctl(8): with a slash first, dots are part of the names. */
-    const path = /^[^./]*\//.test(key) ? key : key.replaceAll(".", "/");
-    if (!/^[^/\0]+(\/[^/\0]+)*$/.test(path) || path.split("/").includes(".."))
-      throw new GantryError("invalid-argument", `malformed sysctl ${JSON.stringify(key)}`);
+  const types = new Set(spec.linux?.namespaces?.map((namespace) => namespace.type));
+  const own = { network: types.has("network"), ipc: types.has("ipc"), uts: types.has("uts") };
+  for (const { path, value } of checkSysctls(spec.linux?.sysctl ?? {}, own))
     plan.add("sysctl", { path, value });
-  }
   if (spec.hostname) plan.add("hostname", { name: spec.hostname });
   if (spec.domainname) plan.add("domainname", { name: spec.domainname });
 }

@@ -41,6 +41,8 @@ class CopySnapshotter extends SnapshotBase {
     this.checkNew(key, parent);
     const directory = this.activePath(key);
     this.preparing.add(key);
+    // Copying takes a while, in which a collection may come by.
+    using _held = this.holdParent(parent);
     try {
       this.trash.discard(directory);
       mkdirSync(directory, { mode: 0o700 });

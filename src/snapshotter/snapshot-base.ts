@@ -188,6 +188,13 @@ export abstract class SnapshotBase implements Snapshotter {
     this.#count(record, 1);
   }
 
+  /** Keeps the parent from being removed while a snapshot of it is being made; the caller lets go of it in the end. */
+  protected holdParent(parent: Digest | undefined): Disposable {
+    const held = { kind: "active", createdAtMs: 0, ...(parent !== undefined && { parent }) } as const;
+    this.#count(held, 1);
+    return { [Symbol.dispose]: () => this.#count(held, -1) };
+  }
+
   protected committedRecord(chainId: Digest): CommittedRecord {
     const record = this.committed.get(chainId);
     if (!record) throw new GantryError("not-found", `snapshot ${chainId} is not there`);

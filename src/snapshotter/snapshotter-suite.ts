@@ -405,6 +405,16 @@ export function snapshotterSuite(name: string, create: Create): void {
       assert.equal((await b.subject.readFile(chain, "other", LIMIT))?.toString(), "y");
     });
 
+    test("the parent of a snapshot that is being made is not removed", async (t) => {
+      const b = bench(t);
+      const one = await b.layer("one", { file: "x" });
+      const making = b.subject.prepare(KEY, one);
+      const removal = assert.rejects(b.subject.remove(one), kind("failed-precondition"));
+      await Promise.all([making, removal]);
+      await b.subject.remove(KEY);
+      await b.subject.remove(one);
+    });
+
     test("after a restart records are there and all else is collected", async (t) => {
       const b = bench(t);
       const one = await b.layer("one", { file: "x" });
