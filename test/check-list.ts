@@ -12,6 +12,8 @@ const CHECKS: Record<string, string[]> = {
   format: [node, "scripts/format.ts", "--check"],
   imports: [node, "scripts/check-imports.ts"],
   "generated files": [node, "scripts/check-generated.ts"],
+  // The daemons of the tests then run from it, as installed ones do.
+  bundle: [node, "scripts/build.ts"],
 };
 
 /** Runs all; the output of those that fail is shown. Resolves to their names by outcome. */

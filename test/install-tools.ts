@@ -18,6 +18,7 @@ const TOOLS: Record<string, string> = {
   setcap: "libcap2-bin",
   setfattr: "attr",
   htpasswd: "apache2-utils",
+  openssl: "openssl",
   nginx: "nginx-light",
   ps: "procps",
   nsenter: "util-linux",
