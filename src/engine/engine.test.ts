@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { afterEach, beforeEach, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
+import { decodePlan } from "../oci/plan-decode.ts";
 import type { ContainerConfig } from "./container.ts";
 import { createEngine } from "./create-engine.ts";
 import type { Engine } from "./engine.ts";
@@ -331,4 +332,33 @@ test("lists are filtered by prefix, state, pod and labels", async () => {
   assert.equal(count({ state: "exited" }), 0);
   assert.equal(count({ podSandboxId: "0".repeat(64) }), 0);
   assert.equal(engine.listPodSandboxes({ state: "notready" }).length, 0);
+});
+
+test("every process is given its OOM score: the shim that launches it has lowered its own", async () => {
+  const plans: Uint8Array[] = [];
+  const options = parts.options();
+  const { shims } = options;
+  const start = shims.start.bind(shims);
+  shims.start = (request, signal) => {
+    plans.push(request.plan);
+    return start(request, signal);
+  };
+  const watched = await createEngine(options);
+  const config = podConfig({
+    namespaces: { network: "pod", pid: "pod", ipc: "pod", targetId: "" },
+  });
+  const pod = await watched.runPodSandbox(config, "", never);
+  const id = await watched.createContainer(pod, containerConfig(), never);
+  await watched.startContainer(id, never);
+  const shim = parts.shims.get(id);
+  assert.ok(shim);
+  shim.exec = ({ plan }) => {
+    plans.push(plan);
+    return Promise.resolve(fakeExec("", 0));
+  };
+  await watched.execSync(id, ["x"], 0, never);
+  await watched.close();
+  assert.equal(plans.length, 3);
+  for (const plan of plans)
+    assert.ok(decodePlan(plan).some(({ name }) => name === "oomScore" || name === "parentOomScore"));
 });
