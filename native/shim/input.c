@@ -97,5 +97,7 @@ void input_close(struct shim *shim, struct connection *connection) {
     } else if (shim->container.options & SHIM_OPTION_STDIN_ONCE) {
         if (!(shim->container.options & SHIM_OPTION_TERMINAL))
             watch_close(shim->epoll, &shim->container.input);
+        /* Others whose bytes wait for the process need not wait any more. */
+        if (shim->container.input.fd < 0) input_writable(shim, &shim->container.input);
     }
 }

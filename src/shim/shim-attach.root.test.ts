@@ -104,3 +104,15 @@ test("a slow client that reads gets everything", async (t) => {
   }
   assert.equal(length, 4_000_000);
 });
+
+test("with stdinOnce, whoever waits for the process to read goes on when another closes the input", async (t) => {
+  const { start } = shimFixture(t);
+  const shim = await start("a", "sleep 1000", { stdin: true, stdinOnce: true });
+  const [blocked, closing] = [await shim.attach(never), await shim.attach(never)];
+  const { promise, resolve } = Promise.withResolvers<string>();
+  blocked.stdin?.write(Buffer.alloc(4 << 20), () => resolve("taken"));
+  await new Promise((done) => setTimeout(done, 200));
+  closing.stdin?.end();
+  const late = new Promise<string>((done) => setTimeout(done, 5000, "stuck").unref());
+  assert.equal(await Promise.race([promise, late]), "taken");
+});
