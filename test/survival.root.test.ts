@@ -129,6 +129,44 @@ test("a shim killed while gantryd is down is found out at its start", async () =
   await crictl.run("rm", id);
 });
 
+test("a shim that does not answer keeps nobody from starting, and is found again when it does", async () => {
+  const { crictl, daemon } = setting;
+  const [id, other] = [await start("sleeper", "sleep 1000"), await start("neighbour", "sleep 1000")];
+  const shim = await parentOf((await inspect(id)).info.pid);
+  await daemon.kill();
+  process.kill(shim, "SIGSTOP");
+  await daemon.run();
+  assert.equal((await inspect(other)).status.state, "CONTAINER_RUNNING");
+  assert.equal((await inspect(id)).status.state, "CONTAINER_UNKNOWN");
+  process.kill(shim, "SIGCONT");
+  for (let attempt = 0; (await inspect(id)).status.state !== "CONTAINER_RUNNING"; attempt++) {
+    assert.ok(attempt < 200, "found again");
+    await sleep(100);
+  }
+  assert.equal(await crictl.run("exec", "-s", id, "echo", "answers"), "answers");
+  await crictl.run("rm", "-f", id, other);
+});
+
+test("a container whose shim is stuck can be stopped and removed", async () => {
+  const { crictl, daemon } = setting;
+  const id = await start("stuck", "sleep 1000");
+  const { info } = await inspect(id);
+  process.kill(await parentOf(info.pid), "SIGSTOP");
+  await crictl.run("stop", "--timeout", "1", id);
+  const { status } = await inspect(id);
+  assert.deepEqual([status.state, status.exitCode, status.reason], ["CONTAINER_EXITED", 255, "Unknown"]);
+  await gone(info.pid);
+  await crictl.run("rm", id);
+
+  const unknown = await start("stuck-unknown", "sleep 1000");
+  const { pid } = (await inspect(unknown)).info;
+  await daemon.kill();
+  process.kill(await parentOf(pid), "SIGSTOP");
+  await daemon.run();
+  await crictl.run("rm", "-f", unknown);
+  await gone(pid);
+});
+
 async function parentOf(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8");
   return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);

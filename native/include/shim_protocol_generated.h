@@ -21,7 +21,7 @@
 #define SHIM_MESSAGE_REOPEN_LOG 6u /* opens the log path anew; on failure the old file stays in use and none was made */
 #define SHIM_MESSAGE_RESIZE 7u /* WIDTH and HEIGHT of init's terminal, of the exec process with this PID, or of this connection */
 #define SHIM_MESSAGE_STATUS 8u /* OK with the pids, start times, STATE, and the exit fields if exited */
-#define SHIM_MESSAGE_DELETE 9u /* ends the shim and deletes its directory; EBUSY while the container lives, unless FORCE */
+#define SHIM_MESSAGE_DELETE 9u /* ends the shim once its log is written, and deletes its directory; EBUSY while the container lives; FORCE: at once */
 #define SHIM_MESSAGE_EXEC 10u /* turns the connection into a process's stream; OK with its PID, then stream frames */
 #define SHIM_MESSAGE_ATTACH 11u /* turns the connection into the container's stream; OK with its OPTIONS, then stream frames */
 #define SHIM_MESSAGE_STDIN 32u /* client to shim: bytes for standard input */

@@ -229,9 +229,11 @@ static void tell(struct shim *shim, struct connection *connection) {
 void container_settle(struct shim *shim) {
     struct container *container = &shim->container;
     if (shim->finished) return;
-    bool deletes = false;
-    for (uint16_t i = 0; i < shim->connections_end; i++)
+    bool deletes = false, forces = false;
+    for (uint16_t i = 0; i < shim->connections_end; i++) {
         deletes |= shim->connections[i].deletes;
+        forces |= shim->connections[i].forces;
+    }
     if (container->state == SHIM_STATE_EXITED) {
         if (!container->settled) {
             for (unsigned i = 0; i < 2; i++)
@@ -243,7 +245,9 @@ void container_settle(struct shim *shim) {
         for (uint16_t i = 0; i < shim->connections_end; i++)
             tell(shim, &shim->connections[i]);
     }
-    if (deletes && (container->state == SHIM_STATE_EXITED || container->state == 0)) container_delete(shim);
+    /* A full disk must not cost the last lines: unless forced, the deletion waits for them. */
+    bool over = container->state == SHIM_STATE_EXITED || container->state == 0;
+    if (deletes && over && (forces || output_drained(shim))) container_delete(shim);
 }
 
 void container_delete(struct shim *shim) {

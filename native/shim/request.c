@@ -165,6 +165,7 @@ static void handle_delete(struct shim *shim, struct connection *connection, cons
         return;
     }
     connection->deletes = true;
+    connection->forces |= force != 0;
     connection->delete_request = frame->request;
     if (state != SHIM_STATE_EXITED) container_kill(shim);
     container_settle(shim);

@@ -80,7 +80,7 @@ struct connection {
     bool closing;       /* close once out is empty */
     bool input_blocked; /* what is in in waits: for the process to read a STDIN frame, or to be launched */
     bool lingers; /* the last frame has been sent: what still comes is thrown away until the client goes */
-    bool sent_input, waits, deletes;
+    bool sent_input, waits, deletes, forces;
     uint32_t wait_request, delete_request, stream_request;
     size_t input_done; /* bytes of that STDIN frame already written */
     uint64_t stalled_since;

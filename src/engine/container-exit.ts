@@ -12,6 +12,7 @@ import type { EngineContext } from "./engine-context.ts";
 import { wallClockNs } from "./clock.ts";
 
 const RELEASE_TIMEOUT_MS = 60_000;
+const SHIM_PATIENCE_MS = 2_000;
 
 /** Watches a running container until it has exited and nothing of it is left in the system. */
 export function watchContainer(context: EngineContext, entry: ContainerEntry, shim: Shim): void {
@@ -62,15 +63,38 @@ function recordExit(context: EngineContext, entry: ContainerEntry, record: ExitR
   );
 }
 
-/** Ends what an exited container left: processes of its cgroup, its shim, the cgroup itself. Idempotent. */
+/**
+ * Ends what an exited container left: processes of its cgroup, the cgroup itself, its shim. The shim may take long:
+ * it waits for its log's disk. Idempotent.
+ */
 export async function releaseContainer(context: EngineContext, entry: ContainerEntry): Promise<void> {
   const cgroup = context.cgroups.load(entry.cgroupPath);
   await cgroup.kill();
   failpoint("container-exit:kill");
+  await cgroup.remove(AbortSignal.timeout(RELEASE_TIMEOUT_MS));
+  failpoint("container-exit:cgroup");
   if (entry.shim) await entry.shim.delete();
   else await context.shims.discard(entry.container.id);
   delete entry.shim;
   failpoint("container-exit:shim");
-  await cgroup.remove(AbortSignal.timeout(RELEASE_TIMEOUT_MS));
-  failpoint("container-exit:cgroup");
+}
+
+/** As releaseContainer, for a container that is to go: a shim that takes long is not waited for. */
+export async function releaseForRemoval(context: EngineContext, entry: ContainerEntry): Promise<void> {
+  const release = entry.released ?? releaseContainer(context, entry);
+  if (await fulfilsWithin(release, SHIM_PATIENCE_MS)) return;
+  await context.shims.discard(entry.container.id);
+  delete entry.shim;
+  await releaseContainer(context, entry);
+}
+
+/** False where it takes longer, or fails; that is told where it happens. */
+async function fulfilsWithin(work: Promise<void>, timeoutMs: number): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(resolve, timeoutMs, false);
+  try {
+    return await Promise.race([work.then(() => true).catch(() => false), late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -2,7 +2,7 @@
 import { abortable } from "../base/abort.ts";
 import { wrapError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
-import { releaseContainer } from "./container-exit.ts";
+import { releaseForRemoval } from "./container-exit.ts";
 import { stopContainerEntry } from "./container-stop.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
@@ -27,13 +27,7 @@ export async function removeContainerEntry(
   await context.mutex.run(`container:${id}`, signal, async () => {
     if (!context.containers.find(id)) return;
     try {
-      if (entry.released) {
-        // Its failure was reported where it happened; removing tries again.
-        const settled = entry.released.catch(() => releaseContainer(context, entry));
-        await abortable(settled, signal);
-      } else {
-        await releaseContainer(context, entry);
-      }
+      await abortable(releaseForRemoval(context, entry), signal);
       failpoint("container-remove:release");
       await context.snapshotter.remove(id);
       failpoint("container-remove:snapshot");

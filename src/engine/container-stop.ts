@@ -13,6 +13,8 @@ import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { signalNumber } from "./signal.ts";
 
+/** A killed container whose exit is not told within this time has a shim to be looked after. */
+const STUCK_AFTER_MS = 3_000;
 /** Longest delay that a timer can have. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -30,6 +32,7 @@ export class ContainerStop {
 
   /** Sends the stop signal the first time; kills after the timeout, or earlier when it was shorter before. */
   limit(timeoutMs: number): void {
+    if (this.#killed) return;
     const first = this.#deadlineMs === Infinity;
     const deadlineMs = performance.now() + timeoutMs;
     if (deadlineMs >= this.#deadlineMs) return;
@@ -53,6 +56,11 @@ export class ContainerStop {
       .load(this.#entry.cgroupPath)
       .kill()
       .catch((error: unknown) => this.#report("kill cgroup", error));
+    // A shim that does not answer would not tell of the exit either.
+    this.#timer = setTimeout(
+      () => this.#entry.shim?.endIfStuck().catch((error: unknown) => this.#report("end its shim", error)),
+      STUCK_AFTER_MS,
+    );
   }
 
   /** The container has exited. */
@@ -64,8 +72,6 @@ export class ContainerStop {
     this.#entry.shim?.kill(signal).catch((error: unknown) => {
       if (errorKind(error) === "not-found") return;
       this.#report(`send signal ${signal}`, error);
-      // A shim that does not answer would not tell of the exit either.
-      if (signal === constants.signals.SIGKILL) this.#entry.shim?.abandon();
     });
   }
 

@@ -36,7 +36,10 @@ export const MESSAGE_TABLE = {
     "WIDTH and HEIGHT of init's terminal, of the exec process with this PID, or of this connection",
   ],
   STATUS: [8, "OK with the pids, start times, STATE, and the exit fields if exited"],
-  DELETE: [9, "ends the shim and deletes its directory; EBUSY while the container lives, unless FORCE"],
+  DELETE: [
+    9,
+    "ends the shim once its log is written, and deletes its directory; EBUSY while the container lives; FORCE: at once",
+  ],
   EXEC: [10, "turns the connection into a process's stream; OK with its PID, then stream frames"],
   ATTACH: [11, "turns the connection into the container's stream; OK with its OPTIONS, then stream frames"],
   STDIN: [32, "client to shim: bytes for standard input"],

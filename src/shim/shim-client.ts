@@ -24,6 +24,7 @@ import type { ExitRecord, ProcessStreams, Shim, ShimExec, ShimExecOptions } from
 
 const SIGKILL = 9;
 const RECONNECT_DELAY_MS = 100;
+const STUCK_TIMEOUT_MS = 2_000;
 
 export type ExplainPlanFailure = (plan: Uint8Array, failure: PlanFailure) => Error;
 
@@ -121,10 +122,14 @@ export class ShimClient implements Shim {
     return Promise.reject(new GantryError("not-found", `${this.#name}: its first process has ended`));
   }
 
-  abandon(): void {
-    const { shimPid, shimStartTime } = this.#options.pids;
-    const killed = processAddon.killProcess(shimPid, shimStartTime, SIGKILL);
-    this.#options.log.warn({ containerId: this.id, shimPid, killed }, "killed a shim that does not answer");
+  async endIfStuck(): Promise<void> {
+    try {
+      await this.#request(MESSAGE.STATUS, {}, STUCK_TIMEOUT_MS);
+    } catch {
+      const { shimPid, shimStartTime } = this.#options.pids;
+      const killed = processAddon.killProcess(shimPid, shimStartTime, SIGKILL);
+      this.#options.log.warn({ containerId: this.id, shimPid, killed }, "killed a shim that does not answer");
+    }
   }
 
   wait(): Promise<ExitRecord> {
@@ -195,7 +200,8 @@ export class ShimClient implements Shim {
 
   async #end(force: boolean): Promise<void> {
     try {
-      if (this.#connection) await this.#request(MESSAGE.DELETE, { FORCE: force ? 1 : 0 });
+      if (this.#connection)
+        await this.#request(MESSAGE.DELETE, { FORCE: force ? 1 : 0 }, force ? undefined : 0);
     } catch (error) {
       if (!(error instanceof GantryError && error.kind === "unavailable"))
         throw explainRequest(this.#name, error);

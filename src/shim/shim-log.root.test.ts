@@ -182,15 +182,29 @@ test("a full disk stops the container and loses nothing once there is room", asy
   assert.equal(text, Array.from({ length: 60000 }, (_, i) => `a line of the container ${i}\n`).join(""));
 });
 
-test("a container that exits with a full disk is reported, and can be deleted", async (t) => {
+test("a container that exits with a full disk is reported; its deletion waits for room, or is forced", async (t) => {
   const { start, disk, manager } = shimFixture(t);
-  const path = join(disk("64k"), "log");
-  const shim = await start("a", "head -c 100000 /dev/zero | tr '\\0' 'x' | fold; exit 3", {
-    log: { path },
-  });
-  assert.equal((await shim.wait()).exitCode, 3);
-  await shim.delete();
+  const directory = disk("128k");
+  const path = join(directory, "log");
+  writeFileSync(join(directory, "filler"), Buffer.alloc(96 * 1024));
+  const script = "head -c 50000 /dev/zero | tr '\\0' 'x' | fold; exit 3";
+  const [first, second] = [
+    await start("a", script, { log: { path } }),
+    await start("b", script, { log: { path: `${path}-b` } }),
+  ];
+  for (const shim of [first, second]) assert.equal((await shim.wait()).exitCode, 3);
+  let deleted = false;
+  const deletion = first.delete().then(() => (deleted = true));
+  const forced = second.delete();
+  await manager.discard("b");
+  await forced;
+  assert.deepEqual(await manager.list(), ["a"]);
+  assert.ok(!deleted);
+  rmSync(`${path}-b`);
+  rmSync(join(directory, "filler"));
+  await deletion;
   assert.deepEqual(await manager.list(), []);
+  assert.equal(joinLog(readLog(path), "stdout").replaceAll("\n", "").length, 50_000);
 });
 
 test("220 MB in two million lines", async (t) => {

@@ -20,7 +20,7 @@ import type { Shim, ShimManager, ShimStart } from "./shim.ts";
 const MAX_SOCKET_PATH_BYTES = 107;
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 /** A shim that does not answer a new daemon within this time counts as gone for now. */
-const STATUS_TIMEOUT_MS = 5_000;
+const STATUS_TIMEOUT_MS = 2_000;
 /** How long a shim that is about to launch its container is waited for, and how often it is looked for. */
 const LAUNCH_TIMEOUT_MS = 5_000;
 const LAUNCH_POLL_MS = 20;

@@ -95,8 +95,8 @@ export interface Shim {
    * does not answer.
    */
   kill(signal: number): Promise<void>;
-  /** Kills the shim itself, and with it the container: the last resort for one that does not answer. */
-  abandon(): void;
+  /** Kills the shim itself, and with it the container, if it does not answer: the last resort. */
+  endIfStuck(): Promise<void>;
   /** See the contract above. */
   wait(): Promise<ExitRecord>;
   exec(options: ShimExecOptions, signal: AbortSignal): Promise<ShimExec>;
@@ -105,8 +105,8 @@ export interface Shim {
   /** Opens the log path anew. On failure the old file stays in use and no new one was created. */
   reopenLog(): Promise<void>;
   /**
-   * Ends the shim after its container has exited and all output is in the log, and deletes its directory.
-   * Idempotent.
+   * Ends the shim after its container has exited and all output is in the log, and deletes its directory. While
+   * the log's disk is full it waits; ShimManager.discard does not. Idempotent.
    */
   delete(): Promise<void>;
   /** Drops the daemon's connection; the shim goes on. */
