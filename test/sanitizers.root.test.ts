@@ -1,0 +1,36 @@
+/**
+ * The shim and the executor once more, built with the address and the undefined-behaviour sanitizer: the root tests of
+ * both run against that build. A finding ends the program and so fails its test.
+ */
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { runCommand } from "./harness/command.ts";
+
+const project = join(import.meta.dirname, "..");
+const SUITES = { "src/shim": /\.root\.test\.ts$/, "src/oci": /^plan-.*\.root\.test\.ts$/ };
+
+test("shim and executor pass their tests under the sanitizers", { timeout: 280_000 }, async () => {
+  const made = await runCommand("make", ["-s", "-C", "native", "SANITIZE=1"], { cwd: project });
+  assert.equal(made.code, 0, made.stderr);
+  const files = Object.entries(SUITES).flatMap(([directory, pattern]) =>
+    readdirSync(join(project, directory))
+      .filter((name) => pattern.test(name))
+      .map((name) => join(directory, name)),
+  );
+  assert.ok(files.length >= 6, files.join(" "));
+  const { code, stdout } = await runCommand(process.execPath, ["--test", "--test-reporter=tap", ...files], {
+    cwd: project,
+    env: {
+      ...process.env,
+      NODE_TEST_CONTEXT: undefined,
+      GANTRY_NATIVE_DIR: join(project, "native/build-sanitize"),
+      GANTRY_TEST_SANITIZE: "1",
+    },
+    timeoutMs: 270_000,
+  });
+  const passed = Number(/^# pass (\d+)$/m.exec(stdout)?.[1] ?? 0);
+  assert.ok(passed >= 80, `${passed} passed\n${stdout}`);
+  assert.equal(code, 0, stdout);
+});
