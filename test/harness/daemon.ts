@@ -15,6 +15,9 @@ import { listMountsBelow, unmount } from "../../src/native/mount.ts";
 
 const repository = join(import.meta.dirname, "../..");
 
+/** Soft limit on open files at its start, as service managers have it. Node raises its own, and so that of a child. */
+export const OPEN_FILES = 1024;
+
 export interface TestDaemonOptions {
   /** Registries reached over plain HTTP, "127.0.0.1:5000". */
   plainHttpHosts?: string[];
@@ -85,8 +88,11 @@ export class TestDaemon {
   async run(): Promise<void> {
     const log = openSync(this.path("gantryd.log"), "a");
     const child = spawn(
-      join(repository, "bin/gantryd"),
+      "/bin/sh",
       [
+        "-c",
+        `ulimit -Sn ${OPEN_FILES}; exec "$0" "$@"`,
+        join(repository, "bin/gantryd"),
         "--config",
         this.path("config.toml"),
         "--root",
