@@ -1,7 +1,7 @@
 /** What the containers of a pod share with each other, with the host and with nobody; seen from inside. */
 import assert from "node:assert/strict";
 import { status as code } from "@grpc/grpc-js";
-import { readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { readFile, readlink, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { after, before, test } from "node:test";
@@ -112,9 +112,9 @@ test("IPC and /dev/shm: the pod's or the host's", async () => {
   await inPod("host-ipc", options({ ipc: NODE }), async (pod) => {
     const id = await work.run(pod, "one", FOREVER, options({ ipc: NODE }));
     await writeFile(note, "of the host");
-    assert.equal(await work.read(id, `cat ${note}`), "of the host");
+    assert.equal(await work.read(id, `cat ${note}; rm ${note}`), "of the host");
     assert.equal(await namespace(id, "ipc"), await hostNamespace("ipc"));
-  }).finally(() => rm(note, { force: true }));
+  });
 });
 
 test("network, hostname and files of a pod with its own network", async () => {

@@ -25,14 +25,14 @@ const PLACES = [
 export async function holdings(daemon: TestDaemon): Promise<string[]> {
   const found = await Promise.all([
     ...PLACES.map((place) => entries(daemon, place)),
-    ...["images.db", "containers.db"].map((name) => rows(daemon, name)),
     processes(daemon),
     mounts(daemon),
     cgroups(daemon),
     ports(daemon),
     elements(daemon),
   ]);
-  return found.flat().toSorted();
+  const records = ["images.db", "containers.db"].flatMap((name) => rows(daemon, name));
+  return [...records, ...found.flat()].toSorted();
 }
 
 /** Waits for what is done beside the calls (deleting, collecting), then asserts that nothing else is held. */

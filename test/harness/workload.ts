@@ -80,7 +80,7 @@ export class Workload {
   async status(id: string): Promise<{ state: string; exitCode: number; reason: string }> {
     const { status } = await this.client.ContainerStatus({ container_id: id });
     assert.ok(status);
-    return { state: String(status.state), exitCode: status.exit_code, reason: status.reason };
+    return { state: status.state, exitCode: status.exit_code, reason: status.reason };
   }
 
   /** Waits for the container's end. */
