@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { status } from "@grpc/grpc-js";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { criClient, type CriClient } from "../src/cri/client.ts";
 import { FakeRegistry, sha256 } from "../src/image/registry/fake-registry.ts";
@@ -348,9 +349,20 @@ test("calls on a container that does not run", async () => {
   await refused(client.ExecSync({ container_id: id, cmd: ["true"] }), status.FAILED_PRECONDITION, /created/);
   await refused(client.ReopenContainerLog({ container_id: id }), status.FAILED_PRECONDITION, /created/);
   await client.StartContainer({ container_id: id });
-  await refused(client.StartContainer({ container_id: id }), status.FAILED_PRECONDITION, /./);
+  await exited(id);
+  await refused(client.StartContainer({ container_id: id }), status.FAILED_PRECONDITION, /exited/);
+  await refused(client.ExecSync({ container_id: id, cmd: ["true"] }), status.FAILED_PRECONDITION, /exited/);
   await client.RemoveContainer({ container_id: id });
 });
+
+async function exited(id: string): Promise<void> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const { status: found } = await client.ContainerStatus({ container_id: id });
+    if (found?.state === "CONTAINER_EXITED") return;
+    await sleep(25);
+  }
+  throw new Error(`container ${id} did not exit`);
+}
 
 test("an exec that outlives its timeout is killed and told as such", async () => {
   const { container_id: id } = (await create(container({ command: ["sleep", "1000"] }))) as {
