@@ -18,6 +18,7 @@ export interface Containerd {
 /** @param mirrors upstream host → "127.0.0.1:PORT". Needs the packages containerd, runc, containernetworking-plugins. */
 export async function startContainerd(mirrors: Record<string, string>, subnet: string): Promise<Containerd> {
   const directory = await mkdtemp(join(tmpdir(), "bench-containerd-"));
+  const hadNat = await hasNatTable();
   const bridge = `cd${process.pid}`;
   const socket = join(directory, "containerd.sock");
   for (const [upstream, host] of Object.entries(mirrors)) {
@@ -49,9 +50,15 @@ export async function startContainerd(mirrors: Record<string, string>, subnet: s
       child.kill("SIGTERM");
       await once(child, "exit");
       await runCommand("ip", ["link", "delete", bridge]);
+      // The chains of the CNI plugins stay behind, empty.
+      if (!hadNat) await runCommand("nft", ["delete", "table", "ip", "nat"]);
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+async function hasNatTable(): Promise<boolean> {
+  return (await runCommand("nft", ["list", "table", "ip", "nat"])).code === 0;
 }
 
 async function serving(directory: string): Promise<boolean> {
