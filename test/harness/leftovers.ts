@@ -42,9 +42,15 @@ export async function processes(daemon: TestDaemon): Promise<string[]> {
     ]);
     const ours =
       [cmdline, cwd].some((text) => text.includes(daemon.directory)) || cgroup.includes(daemon.cgroupParent);
-    if (ours) found.push(`process ${pid}: ${cmdline.replaceAll("\0", " ")}`);
+    if (ours && !(await isInitsZombie(pid))) found.push(`process ${pid}: ${cmdline.replaceAll("\0", " ")}`);
   }
   return found;
+}
+
+/** Dead, and the first process's to reap: nobody of ours can do more for it. */
+async function isInitsZombie(pid: string): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  return /^ Z 1 /.test(stat.slice(stat.lastIndexOf(")") + 1));
 }
 
 export async function mounts(daemon: TestDaemon): Promise<string[]> {
