@@ -1,17 +1,8 @@
 /** Resource limits and their use, as front ends state and read them. Zero and empty mean "not given". */
+import type { ResourceLimits } from "../oci/spec-input.ts";
 
-export interface LinuxResources {
-  cpuPeriodUs: number;
-  cpuQuotaUs: number;
-  cpuShares: number;
-  memoryLimitBytes: number;
-  memorySwapLimitBytes: number;
-  oomScoreAdj: number;
-  cpusetCpus: string;
-  cpusetMems: string;
-  hugepageLimits: { pageSize: string; limitBytes: number }[];
-  unified: Record<string, string>;
-}
+/** Limits as they are asked for. */
+export type LinuxResources = ResourceLimits;
 
 export interface ContainerUsage {
   containerId: string;
