@@ -50,7 +50,7 @@ export async function processes(daemon: TestDaemon): Promise<string[]> {
 /** Dead, and the first process's to reap: nobody of ours can do more for it. */
 async function isInitsZombie(pid: string): Promise<boolean> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  return /^ Z 1 /.test(stat.slice(stat.lastIndexOf(")") + 1));
+  return stat.slice(stat.lastIndexOf(")") + 1).startsWith(" Z 1 ");
 }
 
 export async function mounts(daemon: TestDaemon): Promise<string[]> {
