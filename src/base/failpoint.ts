@@ -22,6 +22,7 @@ export const FAILPOINTS = [
   "container-create:snapshot",
   "container-create:record",
 
+  "cgroup-create:directory",
   "container-start:cgroup",
   "shim-start:directory",
   "shim-start:spawn",

@@ -154,6 +154,21 @@ test("v1: a directory in every hierarchy, a cpuset that can take processes", asy
   });
 });
 
+test("v1: a cpuset that an earlier daemon has left without processors gets them", async () => {
+  const { root, manager } = fakeTree(V1);
+  writeFileSync(join(root, "cpuset/cpuset.cpus"), "0-3\n");
+  writeFileSync(join(root, "cpuset/cpuset.mems"), "0\n");
+  await manager.create("/pod/one", {});
+  const files = ["pod/one/cpuset.cpus", "pod/one/cpuset.mems"].map((name) => join(root, "cpuset", name));
+  writeFileSync(join(root, "cpuset/pod/cpuset.cpus"), "");
+  for (const file of files) writeFileSync(file, "");
+  await manager.create("/pod/one", {});
+  assert.deepEqual(
+    files.map((file) => readFileSync(file, "utf8")),
+    ["0-3", "0"],
+  );
+});
+
 test("hybrid: controllers on v1, the group in the v2 hierarchy too", async () => {
   const { root, manager } = fakeTree([...V1, "v2"]);
   assert.equal(manager.version, "v1");

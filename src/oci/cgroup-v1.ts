@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import type { CgroupFiles } from "./cgroup-files.ts";
 import type { Hierarchies } from "./cgroup-hierarchies.ts";
 import { killAll, processesIn, removeDirectories, removeEmptyDirectories } from "./cgroup-teardown.ts";
@@ -35,11 +36,12 @@ export class V1Cgroup implements Cgroup {
     try {
       let isNew = true;
       for (const root of this.#roots()) {
-        const ownMade = makeDirectories(files, root, this.path, (directory) => {
-          made.push(directory);
-          if (root === this.#hierarchies.v1.get("cpuset")) inheritCpuset(files, directory, root);
-        });
+        const ownMade = makeDirectories(files, root, this.path, (directory) => made.push(directory));
         isNew &&= ownMade;
+        if (root !== this.#hierarchies.v1.get("cpuset")) continue;
+        failpoint("cgroup-create:directory");
+        // Also of directories that were there: whoever made them may have died before it came to this.
+        inheritCpuset(files, join(root, this.path), root);
       }
       if (!isNew && processesIn(files, this.#listing()).length > 0) {
         throw new GantryError("already-exists", `cgroup ${this.path} exists and has processes`);
@@ -160,7 +162,7 @@ export class V1Cgroup implements Cgroup {
   }
 }
 
-/** A new cpuset has no processors and no memory nodes, and takes no process before it got its parent's. */
+/** A new cpuset has no processors and no memory nodes, and takes no process before it, and each above it, got its parent's. */
 function inheritCpuset(files: CgroupFiles, directory: string, root: string): void {
   if (directory === root) return;
   for (const file of ["cpuset.cpus", "cpuset.mems"]) {

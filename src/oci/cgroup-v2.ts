@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
 import { deviceFilter } from "./cgroup-device-filter.ts";
 import type { CgroupFiles } from "./cgroup-files.ts";
 import { limitOf, nowNs, statField } from "./cgroup-stat-text.ts";
@@ -42,6 +43,7 @@ export class V2Cgroup implements Cgroup {
     const made: string[] = [];
     try {
       const isNew = makeDirectories(files, this.#root, this.path, (directory) => made.push(directory));
+      failpoint("cgroup-create:directory");
       let above = this.#root;
       for (const part of this.path.split("/").filter(Boolean)) {
         enableControllers(files, above);
