@@ -57,7 +57,9 @@ export class ContainerStop {
       .kill()
       .catch((error: unknown) => this.#report("kill cgroup", error));
     // A shim that does not answer would not tell of the exit either.
-    this.#timer = setTimeout(() => void this.#entry.shim?.endIfStuck(), STUCK_AFTER_MS);
+    this.#timer = setTimeout(() => {
+      this.#entry.shim?.endIfStuck().catch((error: unknown) => this.#report("end its shim", error));
+    }, STUCK_AFTER_MS);
   }
 
   /** The container has exited. */

@@ -125,10 +125,10 @@ export class ShimClient implements Shim {
   async endIfStuck(): Promise<void> {
     try {
       await this.#request(MESSAGE.STATUS, {}, STUCK_TIMEOUT_MS);
-    } catch {
+    } catch (error) {
       const { shimPid, shimStartTime } = this.#options.pids;
-      const killed = processAddon.killProcess(shimPid, shimStartTime, SIGKILL);
-      this.#options.log.warn({ containerId: this.id, shimPid, killed }, "killed a shim that does not answer");
+      this.#options.log.warn({ containerId: this.id, shimPid, error }, "killing a shim that does not answer");
+      processAddon.killProcess(shimPid, shimStartTime, SIGKILL);
     }
   }
 

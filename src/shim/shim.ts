@@ -95,7 +95,7 @@ export interface Shim {
    * does not answer.
    */
   kill(signal: number): Promise<void>;
-  /** Kills the shim itself, and with it the container, if it does not answer: the last resort. Never rejects. */
+  /** Kills the shim itself, and with it the container, if it does not answer: the last resort. */
   endIfStuck(): Promise<void>;
   /** See the contract above. */
   wait(): Promise<ExitRecord>;
