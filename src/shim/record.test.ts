@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
-import { parseExitRecord, parsePidRecord } from "./record.ts";
+import { parseExitRecord, parsePidRecord, writePidRecord } from "./record.ts";
 
 const EXIT = "4758495401000000890000000900000015cd5b07000000000100000063000000";
 
@@ -25,12 +28,17 @@ test("a record that is cut short or of another kind is refused", () => {
   assert.throws(() => parsePidRecord(Buffer.from(EXIT, "hex")), { kind: "data-loss" });
 });
 
+const PID = "47504944010000000a0000000b000000e8030000000000004c04000000000000";
+const PIDS = { shimPid: 10, shimStartTime: 1000, initPid: 11, initStartTime: 1100 };
+
 test("a pid record is read", () => {
-  const bytes = Buffer.from("47504944010000000a0000000b000000e8030000000000004c04000000000000", "hex");
-  assert.deepEqual(parsePidRecord(bytes), {
-    shimPid: 10,
-    shimStartTime: 1000,
-    initPid: 11,
-    initStartTime: 1100,
-  });
+  assert.deepEqual(parsePidRecord(Buffer.from(PID, "hex")), PIDS);
+});
+
+test("a pid record is written as the shim writes it", (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "gantry-record-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  writePidRecord(directory, PIDS);
+  assert.equal(readFileSync(join(directory, "pid"), "hex"), PID);
+  assert.deepEqual(readdirSync(directory), ["pid"]);
 });

@@ -1,5 +1,5 @@
 /** The two records that a shim leaves in its directory, as protocol.ts lays them out. */
-import { writeFileSync } from "node:fs";
+import { renameSync, writeFileSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoCode, GantryError } from "../base/errors.ts";
@@ -76,7 +76,8 @@ export function writePidRecord(directory: string, pids: PidRecord): void {
     shim_start_time: pids.shimStartTime,
     init_start_time: pids.initStartTime,
   });
-  writeFileSync(join(directory, "pid"), bytes, { flag: "wx", mode: 0o600 });
+  writeFileSync(join(directory, "pid.new"), bytes, { flag: "wx", mode: 0o600 });
+  renameSync(join(directory, "pid.new"), join(directory, "pid"));
 }
 
 /** When the shim wrote who its container is, just after the launch: nanoseconds since the epoch, 0 without a record. */
