@@ -1,5 +1,5 @@
 /** Security of pods and containers: profiles, labels, users, capabilities. */
-import type { ContainerSecurity } from "../engine/container.ts";
+import { type ContainerSecurity, NO_SECURITY } from "../engine/container.ts";
 import type { SecurityProfile, SelinuxLabel } from "../engine/security.ts";
 import { namespaceOptions } from "./convert-namespaces.ts";
 import type { Int64Value__Output } from "./generated/runtime/v1/Int64Value.ts";
@@ -16,21 +16,6 @@ const PROFILE_KINDS = {
   Unconfined: "unconfined",
   Localhost: "localhost",
 } as const;
-
-/** Nothing asked for: the defaults of an unprivileged container. */
-const NO_SECURITY: ContainerSecurity = {
-  addCapabilities: [],
-  dropCapabilities: [],
-  addAmbientCapabilities: [],
-  privileged: false,
-  runAsUsername: "",
-  readonlyRootfs: false,
-  supplementalGroups: [],
-  supplementalGroupsPolicy: "merge",
-  noNewPrivs: false,
-  maskedPaths: [],
-  readonlyPaths: [],
-};
 
 export function containerSecurity(
   context: LinuxContainerSecurityContext__Output | null,

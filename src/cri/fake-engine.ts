@@ -1,7 +1,7 @@
 /** Stands in for the engine in tests of the front end: answers from samples, and records what it was asked. */
 import { parseDigest } from "../base/digest.ts";
 import { GantryError } from "../base/errors.ts";
-import type { Container } from "../engine/container.ts";
+import { type Container, NO_SECURITY } from "../engine/container.ts";
 import type { PodSandbox } from "../engine/pod-sandbox.ts";
 import type { ContainerUsage } from "../engine/resources.ts";
 import type { Engine, ImageRecord, ImageService } from "../engine/engine.ts";
@@ -77,19 +77,7 @@ export const sampleContainer: Container = {
     stdin: false,
     stdinOnce: false,
     tty: false,
-    security: {
-      addCapabilities: [],
-      dropCapabilities: [],
-      addAmbientCapabilities: [],
-      privileged: false,
-      runAsUsername: "",
-      readonlyRootfs: false,
-      supplementalGroups: [],
-      supplementalGroupsPolicy: "merge",
-      noNewPrivs: false,
-      maskedPaths: [],
-      readonlyPaths: [],
-    },
+    security: NO_SECURITY,
     stopSignal: "",
   },
   imageId: sampleImage.id,

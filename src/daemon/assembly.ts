@@ -10,7 +10,6 @@ import { mkdirSync } from "node:fs";
 import { availableParallelism, release } from "node:os";
 import { dirname, join } from "node:path";
 import { runAll, type CleanupStep } from "../base/cleanup.ts";
-import { errorMessage } from "../base/errors.ts";
 import { errorKind } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { createCriServer } from "../cri/server.ts";
@@ -131,13 +130,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     { name: "image records", step: () => imageStore.close() },
   ];
   return {
-    listen: async (socketPath) => {
-      await server.listen(socketPath);
-      // Nobody waits for what a crash left among the images.
-      images
-        .collect()
-        .catch((error: unknown) => log.warn({ err: errorMessage(error) }, "collecting images failed"));
-    },
+    listen: (socketPath) => server.listen(socketPath),
     close: (drainMs) => runAll(steps(drainMs)),
   };
 }

@@ -4,9 +4,8 @@
  */
 import { GantryError } from "../base/errors.ts";
 import type { CgroupEntries } from "../oci/cgroup.ts";
-import { compileExecPlan, compilePlan } from "../oci/plan-compile.ts";
-import type { NamespaceType, Process, Spec } from "../oci/runtime-spec.ts";
-import { compileSeccomp } from "../oci/seccomp-compile.ts";
+import { planForContainer, planForExec } from "../oci/container-plan.ts";
+import type { Process, Spec } from "../oci/runtime-spec.ts";
 import { containerNamespaces } from "./container-spec.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
@@ -25,16 +24,8 @@ export async function initPlan(
     linux.namespaces = (linux.namespaces ?? []).map((namespace) =>
       namespace.type === "pid" ? { type: "pid", path: pidPath } : namespace,
     );
-  return compilePlan(
-    { ...spec, linux },
-    {
-      rootfs: context.snapshotter.mount(entry.container.id),
-      cgroup,
-      gate: "none",
-      command: "exec",
-      ...(linux.seccomp && { seccomp: compileSeccomp(linux.seccomp) }),
-    },
-  );
+  const rootfs = context.snapshotter.mount(entry.container.id);
+  return planForContainer({ ...spec, linux }, { rootfs, cgroup, gate: "none" });
 }
 
 /** Undefined for a PID namespace of its own or the host's. */
@@ -67,11 +58,5 @@ export function execPlan(
   const init = spec.process;
   if (!init) throw new GantryError("internal", `container "${entry.container.id}" has no process`);
   const process: Process = { ...init, args: command.args, terminal: command.terminal };
-  const seccomp = spec.linux?.seccomp;
-  const own: NamespaceType[] = (spec.linux?.namespaces ?? []).map((namespace) => namespace.type);
-  return compileExecPlan(process, {
-    namespaces: own,
-    cgroup: context.cgroups.load(entry.cgroupPath).entries(),
-    ...(seccomp && { seccomp: compileSeccomp(seccomp) }),
-  });
+  return planForExec(spec, process, { cgroup: context.cgroups.load(entry.cgroupPath).entries() });
 }

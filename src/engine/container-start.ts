@@ -97,11 +97,5 @@ function recordStartError(context: EngineContext, entry: ContainerEntry, error: 
 
 /** Has the shim write to a newly opened file at the log path, after the old one was moved away. */
 export async function reopenContainerLog(context: EngineContext, id: string): Promise<void> {
-  const { container, shim } = context.containers.get(id);
-  if (container.state !== "running" || !shim)
-    throw new GantryError(
-      "failed-precondition",
-      `container "${container.id}" is ${container.state}, not running`,
-    );
-  await shim.reopenLog();
+  await context.containers.runningShim(id).shim.reopenLog();
 }

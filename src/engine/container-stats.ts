@@ -7,7 +7,7 @@ import { errorMessage } from "../base/errors.ts";
 import type { CgroupStats } from "../oci/cgroup.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
-import { labelsMatch } from "./identifier-index.ts";
+import { listContainers } from "./container-list.ts";
 import type { ContainerStatsFilter, ContainerUsage } from "./resources.ts";
 import { wallClockNs } from "./clock.ts";
 
@@ -23,16 +23,9 @@ export async function listContainerStats(
   context: EngineContext,
   filter: ContainerStatsFilter,
 ): Promise<ContainerUsage[]> {
-  const running: ContainerEntry[] = [];
-  const only = filter.id ? context.containers.find(filter.id) : undefined;
-  const pod = filter.podSandboxId ? context.pods.find(filter.podSandboxId)?.sandbox.id : undefined;
-  for (const entry of context.containers.all()) {
-    const { container } = entry;
-    if (container.state !== "running") continue;
-    if (filter.id && entry !== only) continue;
-    if (filter.podSandboxId && container.podSandboxId !== pod) continue;
-    if (labelsMatch(container.config.labels, filter.labels)) running.push(entry);
-  }
+  const running = listContainers(context, { ...filter, state: "running" }).map(({ id }) =>
+    context.containers.get(id),
+  );
   const usages = await Promise.all(
     running.map((entry) =>
       usageOf(context, entry).catch((error: unknown) => {

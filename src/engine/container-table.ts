@@ -113,6 +113,18 @@ export class ContainerTable {
     return entry;
   }
 
+  /** The shim of a running container. @throws not-found, and failed-precondition for one that does not run. */
+  runningShim(id: string): { entry: ContainerEntry; shim: Shim } {
+    const entry = this.get(id);
+    const { container, shim } = entry;
+    if (container.state !== "running" || !shim)
+      throw new GantryError(
+        "failed-precondition",
+        `container "${container.id}" is ${container.state}, not running`,
+      );
+    return { entry, shim };
+  }
+
   /** @throws data-loss when the store has lost it. */
   spec(entry: ContainerEntry): Spec {
     const spec = this.#specs.get(entry.container.id);

@@ -69,6 +69,21 @@ export interface ContainerSecurity {
   apparmor?: SecurityProfile;
 }
 
+/** Nothing asked for: the defaults of an unprivileged container. */
+export const NO_SECURITY: ContainerSecurity = {
+  addCapabilities: [],
+  dropCapabilities: [],
+  addAmbientCapabilities: [],
+  privileged: false,
+  runAsUsername: "",
+  readonlyRootfs: false,
+  supplementalGroups: [],
+  supplementalGroupsPolicy: "merge",
+  noNewPrivs: false,
+  maskedPaths: [],
+  readonlyPaths: [],
+};
+
 export interface ContainerConfig {
   metadata: ContainerMetadata;
   image: ImageSpec;

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { afterEach, beforeEach, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { decodePlan } from "../oci/plan-decode.ts";
-import type { ContainerConfig } from "./container.ts";
+import { type ContainerConfig, NO_SECURITY } from "./container.ts";
 import { createEngine } from "./create-engine.ts";
 import type { Engine } from "./engine.ts";
 import { fakeExec, FakeParts } from "./fake-parts.ts";
@@ -63,19 +63,7 @@ function containerConfig(more: Partial<ContainerConfig> = {}): ContainerConfig {
     stdinOnce: false,
     tty: false,
     stopSignal: "",
-    security: {
-      addCapabilities: [],
-      dropCapabilities: [],
-      addAmbientCapabilities: [],
-      privileged: false,
-      runAsUsername: "",
-      readonlyRootfs: false,
-      supplementalGroups: [],
-      supplementalGroupsPolicy: "merge",
-      noNewPrivs: false,
-      maskedPaths: [],
-      readonlyPaths: [],
-    },
+    security: NO_SECURITY,
     ...more,
   };
 }

@@ -21,13 +21,8 @@ export async function execSync(
   signal: AbortSignal,
 ): Promise<ExecSyncResult> {
   if (command.length === 0) throw new GantryError("invalid-argument", "exec: the command is empty");
-  const entry = context.containers.get(id);
-  const { container, shim } = entry;
-  if (container.state !== "running" || !shim)
-    throw new GantryError(
-      "failed-precondition",
-      `container "${container.id}" is ${container.state}, not running`,
-    );
+  const { entry, shim } = context.containers.runningShim(id);
+  const { container } = entry;
   const timeout = timeoutMs > 0 ? AbortSignal.timeout(timeoutMs) : undefined;
   const either = timeout ? AbortSignal.any([signal, timeout]) : signal;
   const plan = execPlan(context, entry, { args: command, terminal: false });
