@@ -1,11 +1,13 @@
 /**
  * Runs the unmodified conformance suite against a gantryd of its own.
  *
- *   npm run critest -- [--focus REGEX] [--skip REGEX] [--parallel N] [--endpoint unix:///SOCKET] [-- CRITEST ARGS]
+ *   npm run critest -- [--focus REGEX] [--skip REGEX] [--parallel N] [--endpoint unix:///SOCKET] [--binary CRITEST]
+ *                      [-- CRITEST ARGS]
  *
  * Starts a registry, pushes the fixture images, maps the registries that the suite names to it, runs the suite, and
  * prints each spec with its result, and then 'N passed, N failed, N skipped'. Results go to .cache/critest as JUnit
  * and JSON. With --endpoint another runtime is tested, which must reach the images by itself.
+ * With --binary a critest of another version is run instead of the pinned one.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -28,6 +30,7 @@ const { values, positionals } = parseArgs({
     skip: { type: "string" },
     parallel: { type: "string", default: "1" },
     endpoint: { type: "string" },
+    binary: { type: "string" },
   },
   allowPositionals: true,
 });
@@ -79,7 +82,7 @@ async function runSuite(endpoint: string): Promise<void> {
     ...(values.parallel === "1" ? [] : [`-parallel=${values.parallel}`]),
     ...positionals,
   ];
-  const child = spawn(tools.critest, args, { cwd: results, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(values.binary ?? tools.critest, args, { cwd: results, stdio: ["ignore", "pipe", "pipe"] });
   const output: Buffer[] = [];
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => output.push(chunk));
   await once(child, "close");
