@@ -1,26 +1,32 @@
 /**
- * Runs the unmodified conformance suite against a gantryd of its own.
+ * Runs the unmodified conformance suite against a gantryd of its own, and prints each spec by name with its result.
  *
- *   npm run critest -- [--focus REGEX] [--skip REGEX] [--parallel N] [--endpoint unix:///SOCKET] [--binary CRITEST]
- *                      [-- CRITEST ARGS]
+ *   npm run critest -- [--focus REGEX] [--skip REGEX] [--parallel N] [--repeat N] [--websocket] [--benchmark]
+ *                      [--output FILE] [--endpoint unix:///SOCKET] [--binary CRITEST] [-- CRITEST ARGS]
  *
- * Starts a registry, pushes the fixture images, maps the registries that the suite names to it, runs the suite, and
- * prints each spec with its result, and then 'N passed, N failed, N skipped'. Results go to .cache/critest as JUnit
- * and JSON. With --endpoint another runtime is tested, which must reach the images by itself.
- * With --binary a critest of another version is run instead of the pinned one.
+ * It starts a registry, pushes the fixture images, and maps the registries that the suite names to it. A run succeeds
+ * when every spec passed that test/critest/expected.ts does not except, and when nothing of the daemon is left. The
+ * results are .cache/critest/result.json, which --output copies, and for each run the suite's JUnit and JSON.
+ *
+ * --benchmark   the suite's own benchmarks; their values go to .cache/critest/RUN/benchmark
+ * --endpoint    another runtime, which must reach the images by itself
+ * --binary      a critest of another version than the pinned one
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { criTools } from "../harness/cri-tools.ts";
 import { TestDaemon } from "../harness/daemon.ts";
 import { pushFixtureImages } from "../harness/fixture-images.ts";
 import { leftoversAtRest } from "../harness/leftovers.ts";
 import { startRegistry } from "../harness/registry.ts";
-import { readReport, type SpecResult } from "./report.ts";
+import { BENCHMARK_PARAMETERS, benchmarkTable } from "./benchmark.ts";
+import { judge } from "./expected.ts";
+import { hostFacts } from "./host-facts.ts";
+import { type CritestResult, type RunResult, runResult, runtimeVersion, writeResult } from "./result-file.ts";
+import { runSuite, suiteProgram } from "./suite.ts";
+import { countsLine, judgementLines, specTable } from "./table.ts";
 
 const UPSTREAMS = ["gcr.io", "registry.k8s.io", "k8s.gcr.io", "docker.io"];
 
@@ -29,74 +35,111 @@ const { values, positionals } = parseArgs({
     focus: { type: "string" },
     skip: { type: "string" },
     parallel: { type: "string", default: "1" },
+    repeat: { type: "string", default: "1" },
+    websocket: { type: "boolean", default: false },
+    benchmark: { type: "boolean", default: false },
+    output: { type: "string" },
     endpoint: { type: "string" },
     binary: { type: "string" },
   },
   allowPositionals: true,
 });
 
-const tools = await criTools();
+const parallel = count("parallel", values.parallel);
+const repeat = count("repeat", values.repeat);
 const results = join(import.meta.dirname, "../../.cache/critest");
+const tools = await criTools();
+const program = await suiteProgram(values.binary ?? tools.critest, tools.ginkgo);
+const host = hostFacts();
+const result: CritestResult = {
+  suite: {
+    version: values.binary === undefined ? tools.version : program.version,
+    pinned: values.binary === undefined,
+  },
+  runtime: { name: "", version: "", apiVersion: "" },
+  host,
+  options: { ...values, ...(positionals.length > 0 ? { arguments: positionals.join(" ") } : {}) },
+  runs: [],
+  succeeded: false,
+};
+
 await rm(results, { recursive: true, force: true });
-await mkdir(results, { recursive: true });
 const scratch = await mkdtemp(join(tmpdir(), "gantry-critest-"));
 const registry = await startRegistry(join(scratch, "registry"));
-let daemon: TestDaemon | undefined;
-let failed = true;
 try {
   await pushFixtureImages(registry.host, () => undefined);
-  if (values.endpoint === undefined)
-    daemon = await TestDaemon.start({
-      plainHttpHosts: [registry.host],
-      mirrors: Object.fromEntries(UPSTREAMS.map((upstream) => [upstream, registry.host])),
-    });
-  const endpoint = values.endpoint ?? daemon?.endpoint ?? "";
-  await runSuite(endpoint);
-  const specs = await readReport(join(results, "report.json"));
-  print(specs);
-  failed = specs.some((spec) => spec.result === "failed") || specs.every((spec) => spec.result === "skipped");
-  if (daemon) {
-    await daemon.stop();
-    const left = await leftoversAtRest(daemon);
-    for (const line of left) console.log(`left behind: ${line}`);
-    if (left.length > 0) failed = true;
+  for (let run = 1; run <= repeat; run++) {
+    if (repeat > 1) console.log(`\nrun ${run} of ${repeat}`);
+    const directory = join(results, String(run));
+    await mkdir(join(directory, "benchmark"), { recursive: true });
+    result.runs.push(await runOnce(directory));
   }
 } finally {
-  if (daemon && failed) await writeFile(join(results, "gantryd.log"), daemon.log());
-  await daemon?.remove();
   await registry.stop();
   await rm(scratch, { recursive: true, force: true });
 }
-process.exitCode = failed ? 1 : 0;
+result.succeeded = result.runs.every(succeeded);
+await writeResult(join(results, "result.json"), result);
+if (values.output !== undefined) await writeResult(resolve(values.output), result);
+process.exitCode = result.succeeded ? 0 : 1;
 
-async function runSuite(endpoint: string): Promise<void> {
-  const args = [
-    "-runtime-endpoint",
-    endpoint,
-    "-image-endpoint",
-    endpoint,
-    `-ginkgo.json-report=${join(results, "report.json")}`,
-    "-ginkgo.no-color",
-    ...(values.focus === undefined ? [] : [`-ginkgo.focus=${values.focus}`]),
-    ...(values.skip === undefined ? [] : [`-ginkgo.skip=${values.skip}`]),
-    ...(values.parallel === "1" ? [] : [`-parallel=${values.parallel}`]),
-    ...positionals,
-  ];
-  const child = spawn(values.binary ?? tools.critest, args, { cwd: results, stdio: ["ignore", "pipe", "pipe"] });
-  const output: Buffer[] = [];
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => output.push(chunk));
-  await once(child, "close");
-  await writeFile(join(results, "output.txt"), Buffer.concat(output));
+async function runOnce(directory: string): Promise<RunResult> {
+  const daemon = values.endpoint === undefined ? await startDaemon() : undefined;
+  let outcome: RunResult | undefined;
+  try {
+    const endpoint = daemon?.endpoint ?? values.endpoint ?? "";
+    result.runtime = await runtimeVersion(endpoint);
+    const report = await runSuite(program, await suiteOptions(endpoint, directory), directory);
+    const judgement = judge(report.specs, host);
+    await daemon?.stop();
+    const left = daemon ? await leftoversAtRest(daemon) : [];
+    outcome = runResult(report, judgement, left);
+    const lines = [
+      ...specTable(report.specs),
+      ...(values.benchmark ? await benchmarkTable(join(directory, "benchmark")) : []),
+      ...judgementLines(judgement),
+      ...left.map((line) => `left behind: ${line}`),
+      countsLine(report.specs),
+    ];
+    console.log(lines.join("\n"));
+    return outcome;
+  } finally {
+    if (daemon && !(outcome && succeeded(outcome)))
+      await writeFile(join(directory, "gantryd.log"), daemon.log());
+    await daemon?.remove();
+  }
 }
 
-function print(specs: readonly SpecResult[]): void {
-  for (const spec of specs) {
-    if (spec.result === "filtered") continue;
-    console.log(
-      `${spec.result.padEnd(7)} ${spec.name}${spec.message ? `\n        ${spec.message.split("\n")[0]}` : ""}`,
-    );
-  }
-  const count = (result: SpecResult["result"]): number =>
-    specs.filter((spec) => spec.result === result).length;
-  console.log(`${count("passed")} passed, ${count("failed")} failed, ${count("skipped")} skipped`);
+async function startDaemon(): Promise<TestDaemon> {
+  return await TestDaemon.start({
+    plainHttpHosts: [registry.host],
+    mirrors: Object.fromEntries(UPSTREAMS.map((upstream) => [upstream, registry.host])),
+  });
+}
+
+async function suiteOptions(endpoint: string, directory: string): Promise<Parameters<typeof runSuite>[1]> {
+  const parametersFile = join(scratch, "benchmark.yaml");
+  // JSON is YAML.
+  await writeFile(parametersFile, JSON.stringify(BENCHMARK_PARAMETERS));
+  return {
+    endpoint,
+    ...(values.focus === undefined ? {} : { focus: values.focus }),
+    ...(values.skip === undefined ? {} : { skip: values.skip }),
+    parallel,
+    websocket: values.websocket,
+    ...(values.benchmark
+      ? { benchmark: { parametersFile, outputDirectory: join(directory, "benchmark") } }
+      : {}),
+    more: positionals,
+    scratch,
+  };
+}
+
+function succeeded({ unexpected, leftovers, counts }: RunResult): boolean {
+  return unexpected.length === 0 && leftovers.length === 0 && counts.passed > 0;
+}
+
+function count(option: string, text: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(text)) throw new Error(`--${option} ${text} is no count`);
+  return Number(text);
 }

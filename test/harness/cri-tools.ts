@@ -1,6 +1,7 @@
 /**
- * crictl and critest, unmodified, from the Go module that test/critest/tools pins. They are built once for each
- * version into .cache/bin; the Go toolchain is all that is needed.
+ * crictl and critest, unmodified, from the Go module that test/critest/tools pins, and the command line of the
+ * ginkgo that critest is made with, which it needs to run in parallel. They are built once for each version into
+ * .cache/bin; the Go toolchain is all that is needed.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -17,21 +18,30 @@ const toolsModule = join(root, "test/critest/tools");
 export interface CriTools {
   crictl: string;
   critest: string;
+  /** Alone in its directory, so that this can be in a PATH. */
+  ginkgo: string;
+  /** Of crictl and critest: "v1.36.0". */
+  version: string;
 }
 
 export async function criTools(): Promise<CriTools> {
   const pins = readFileSync(join(toolsModule, "go.sum"));
-  const version = createHash("sha256").update(pins).digest("hex").slice(0, 12);
+  const hash = createHash("sha256").update(pins).digest("hex").slice(0, 12);
   const directory = join(root, ".cache/bin");
+  const requirements = readFileSync(join(toolsModule, "go.mod"), "utf8");
   const tools = {
-    crictl: join(directory, `crictl-${version}`),
-    critest: join(directory, `critest-${version}`),
+    crictl: join(directory, `crictl-${hash}`),
+    critest: join(directory, `critest-${hash}`),
+    ginkgo: join(directory, `ginkgo-${hash}/ginkgo`),
+    version: /sigs\.k8s\.io\/cri-tools (v\S+)/.exec(requirements)?.[1] ?? "",
   };
   await mkdir(directory, { recursive: true });
   if (!existsSync(tools.crictl))
     await build(["build", "-o", tools.crictl, "sigs.k8s.io/cri-tools/cmd/crictl"]);
   if (!existsSync(tools.critest))
     await build(["test", "-c", "-o", tools.critest, "sigs.k8s.io/cri-tools/cmd/critest"]);
+  if (!existsSync(tools.ginkgo))
+    await build(["build", "-o", tools.ginkgo, "github.com/onsi/ginkgo/v2/ginkgo"]);
   return tools;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What of a test daemon is still in the system. A finished test has none of it: no process, mount, network device,
- * cgroup, nftables table or namespace.
+ * What of a test daemon is still in the system. A finished test has none of it: no process, mount (and so no pinned
+ * namespace), network device, cgroup, nftables table, socket, or file of a pod, a container or a cut-off pull.
  */
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
@@ -16,9 +16,20 @@ export async function leftovers(daemon: TestDaemon): Promise<string[]> {
     devices(daemon),
     cgroups(daemon),
     tables(daemon),
+    sockets(daemon),
+    files(daemon),
   ]);
   return found.flat();
 }
+
+/** Directories of the daemon in which there is nothing when no pod, container or pull is. */
+const EMPTY_AT_REST = [
+  "state/pods",
+  "state/shims",
+  "root/snapshots/active",
+  "root/snapshots/trash",
+  "root/images/ingest",
+];
 
 /** As leftovers, after a little patience for what the kernel ends by itself: processes that exit, devices that go. */
 export async function leftoversAtRest(daemon: TestDaemon): Promise<string[]> {
@@ -81,4 +92,21 @@ async function tables(daemon: TestDaemon): Promise<string[]> {
     .split("\n")
     .filter((line) => line.includes(daemon.name))
     .map((line) => `nftables ${line}`);
+}
+
+/** Listening ones, and those of connections, by path. */
+async function sockets(daemon: TestDaemon): Promise<string[]> {
+  const text = await readFile("/proc/net/unix", "utf8");
+  return text
+    .split("\n")
+    .filter((line) => line.includes(daemon.directory))
+    .map((line) => `socket ${line.slice(line.indexOf("/"))}`);
+}
+
+async function files(daemon: TestDaemon): Promise<string[]> {
+  const places = EMPTY_AT_REST.map(async (place) => {
+    const names = await readdir(daemon.path(place)).catch(() => []);
+    return names.map((name) => `file ${place}/${name}`);
+  });
+  return (await Promise.all(places)).flat();
 }

@@ -2,7 +2,10 @@ module gantry/test/critest/tools
 
 go 1.26.2
 
-tool sigs.k8s.io/cri-tools/cmd/crictl
+tool (
+	github.com/onsi/ginkgo/v2/ginkgo
+	sigs.k8s.io/cri-tools/cmd/crictl
+)
 
 require sigs.k8s.io/cri-tools v1.36.0
 
