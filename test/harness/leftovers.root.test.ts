@@ -10,7 +10,7 @@ test("leftovers sees everything of a running pod", { timeout: 120_000 }, async (
   const work = await Workload.begin(setting);
   try {
     await work.run(await work.pod("left"), "left");
-    const kinds = new Set((await leftovers(setting.daemon)).map((line) => line.split(" ")[0]));
+    const kinds = new Set((await leftovers(setting.daemon)).map((line) => line.split(" ")[0] ?? ""));
     assert.deepEqual(
       [...kinds].toSorted(),
       ["cgroup", "device", "file", "mount", "nftables", "process", "socket"].toSorted(),
