@@ -152,6 +152,57 @@ test("mounts that are recursively read-only are so below, too", async () => {
   assert.match((await work.exec(all, "touch /tree/below/y")).stderr, /Read-only/);
 });
 
+test("mounts: further options, and what cannot be mounted so", async () => {
+  const host_path = setting.daemon.path("optional");
+  mkdirSync(host_path);
+  writeFileSync(join(host_path, "tool"), "#!/bin/sh\n", { mode: 0o755 });
+  const mount = (more: object): object => ({ mounts: [{ host_path, container_path: "/data", ...more }] });
+  const id = await run(mount({ mount_options: ["noexec", "nosuid", "noatime"] }));
+  assert.match(await work.read(id, "grep ' /data ' /proc/mounts"), / rw,nosuid,noexec,noatime/);
+  assert.match((await work.exec(id, "/data/tool")).stderr, /Permission denied/);
+  const refused: [object, number, RegExp][] = [
+    [mount({ mount_options: ["noexec", "size=1k"] }), code.INVALID_ARGUMENT, /option "size=1k"/],
+    [mount({ mount_options: ["rw"], readonly: true }), code.INVALID_ARGUMENT, /"rw" contradicts/],
+    [mount({ mount_options: ["rshared"] }), code.INVALID_ARGUMENT, /"rshared"/],
+    [mount({ container_path: "/proc" }), code.FAILED_PRECONDITION, /no procfs/],
+    [mount({ host_path: "/proc/1", container_path: "/proc" }), code.FAILED_PRECONDITION, /no procfs/],
+    [mount({ host_path: join(host_path, "missing") }), code.NOT_FOUND, /does not exist/],
+  ];
+  execFileSync("mount", ["--bind", "--make-private", host_path, host_path]);
+  try {
+    for (const propagation of [FROM_HOST, BOTH_WAYS])
+      refused.push([mount({ propagation }), code.FAILED_PRECONDITION, /which is not a shared/]);
+    for (const [more, expected, message] of refused)
+      await assert.rejects(run(more), (error: Error & { code: number }) => {
+        assert.match(error.message, message);
+        assert.equal(error.code, expected, error.message);
+        return true;
+      });
+  } finally {
+    execFileSync("umount", ["-l", host_path]);
+  }
+});
+
+test("mounts are made from the outermost inwards, whatever their order, on files and directories", async () => {
+  const at = (name: string, content: string): string => {
+    const path = setting.daemon.path(name);
+    mkdirSync(path);
+    writeFileSync(join(path, "name"), content);
+    return path;
+  };
+  const [outer, inner] = [at("outer", "outer"), at("inner", "inner")];
+  mkdirSync(join(outer, "sub"));
+  const id = await run({
+    mounts: [
+      { host_path: join(inner, "name"), container_path: "/new/outer/sub/deep/file" },
+      { host_path: inner, container_path: "/new/outer/sub/" },
+      { host_path: outer, container_path: "/new/outer" },
+    ],
+  });
+  const found = await work.read(id, "cat /new/outer/name /new/outer/sub/name /new/outer/sub/deep/file");
+  assert.equal(found, "outerinnerinner");
+});
+
 test("devices: what is asked for, with the access that is asked for, and no other", async () => {
   const devices = [
     { host_path: "/dev/zero", container_path: "/dev/own-zero", permissions: "r" },

@@ -33,6 +33,7 @@ static const struct plan_entry ENTRIES[] = {
     {PLAN_OP_ROOT_BIND, op_root_bind},
     {PLAN_OP_MOUNT, op_mount},
     {PLAN_OP_BIND, op_bind},
+    {PLAN_OP_IMAGE_VOLUME, op_image_volume},
     {PLAN_OP_REMOUNT, op_remount},
     {PLAN_OP_MAKE_DIRECTORY, op_make_directory},
     {PLAN_OP_DEVICE, op_device},

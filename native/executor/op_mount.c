@@ -4,7 +4,9 @@
 #include "operations.h"
 #include "resolve.h"
 #include <errno.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 
 /*
@@ -47,6 +49,12 @@ int op_bind(struct plan_context *context, const struct wire_record *record) {
     if (fstat(tree, &status) < 0) return plan_fail(context, "fstat", source);
     PLAN_FD place = root_make(context, target, S_ISDIR(status.st_mode));
     if (place < 0) return plan_fail(context, "openat2", target);
+    /* Wherever links of the image lead: what covers a part of procfs could feign anything (CVE-2019-16884).
+     */
+    struct statfs filesystem;
+    if (!(op.flags & PLAN_BIND_ON_PROCFS) && fstatfs(place, &filesystem) == 0 &&
+        filesystem.f_type == PROC_SUPER_MAGIC)
+        return plan_fail_with(context, EPERM, "mount on procfs", target);
     struct mount_change change = {.set = op.set,
                                   .clear = op.clear,
                                   .recursive_set = op.recursive_set,

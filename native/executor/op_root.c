@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "mounting.h"
 #include "operations.h"
+#include "overlay.h"
 #include <errno.h>
 #include <string.h>
 
@@ -30,57 +31,30 @@ static int attach_root(struct plan_context *context, int tree, const char *targe
     return 0;
 }
 
-/* Options of an overlay by fsconfig(2). A detached mount, or -1 (plan_fail). */
-static int overlay_by_parts(struct plan_context *context, const struct wire_record *record,
-                            const struct plan_root_overlay *op) {
-    PLAN_STRINGS(lower, op->lower);
-    PLAN_STRING(upper, op->upper);
-    PLAN_STRING(work, op->work);
-    PLAN_STRINGS(options, op->options);
-    PLAN_FD fs = call_fsopen("overlay");
-    if (fs < 0) return plan_fail(context, "fsopen", "overlay");
-    for (uint32_t i = 0; i < op->lower.count; i++, lower = wire_string_after(lower)) {
-        if (call_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", lower) < 0)
-            return mounting_fail(context, fs, "fsconfig", lower);
-    }
-    if (upper[0] != 0 && call_fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", upper) < 0)
-        return mounting_fail(context, fs, "fsconfig", upper);
-    if (work[0] != 0 && call_fsconfig(fs, FSCONFIG_SET_STRING, "workdir", work) < 0)
-        return mounting_fail(context, fs, "fsconfig", work);
-    for (uint32_t i = 0; i < op->options.count; i++, options = wire_string_after(options)) {
-        if (mounting_parameter(fs, options) < 0) return mounting_fail(context, fs, "fsconfig", options);
-    }
-    if (call_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
-        return mounting_fail(context, fs, "fsconfig", "overlay");
-    int tree = call_fsmount(fs, 0);
-    return tree < 0 ? mounting_fail(context, fs, "fsmount", "overlay") : tree;
-}
-
-/* By mount(2), with short paths relative to a base, as all options must fit in one page. */
-static int overlay_classic(struct plan_context *context, const char *base, const char *data,
-                           const char *target) {
-    if (chdir(base) < 0) return plan_fail(context, "chdir", base);
-    const char *place = target[0] == 0 ? "/" : target;
-    if (mount("overlay", place, "overlay", 0, data) < 0) return plan_fail(context, "mount", data);
-    /* ".." of the root directory is the topmost mount on it; "/" alone would be what lies below. */
-    int root = open(target[0] == 0 ? "/.." : target, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0) return plan_fail(context, "open", place);
-    context->root = root;
-    return 0;
-}
-
 int op_root_overlay(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(root_overlay, op);
+    PLAN_STRINGS(lower, op.lower);
+    PLAN_STRINGS(options, op.options);
+    PLAN_STRING(upper, op.upper);
+    PLAN_STRING(work, op.work);
     PLAN_STRING(target, op.target);
     PLAN_STRING(base, op.classic_base);
     PLAN_STRING(data, op.classic_data);
-    if (!(op.flags & PLAN_OVERLAY_CLASSIC)) {
-        int tree = overlay_by_parts(context, record, &op);
-        if (tree >= 0) return attach_root(context, tree, target);
-        /* Before "lowerdir+" (6.7) it is an unknown option. */
-        if (context->failure->error != EINVAL || base[0] == 0) return -1;
-    }
-    return overlay_classic(context, base, data, target);
+    const struct overlay_request request = {
+        .lower = lower,
+        .lower_count = op.lower.count,
+        .options = options,
+        .option_count = op.options.count,
+        .upper = upper,
+        .work = work,
+        .classic = (op.flags & PLAN_OVERLAY_CLASSIC) != 0,
+        .base = base,
+        .data = data,
+    };
+    int tree = overlay_mount(context, &request, target);
+    if (tree < 0) return -1;
+    context->root = tree;
+    return 0;
 }
 
 int op_root_bind(struct plan_context *context, const struct wire_record *record) {

@@ -14,6 +14,8 @@ plan_operation op_join_pidfd, op_join_namespace, op_unshare, op_time_offsets, op
 plan_operation op_current_root, op_propagation, op_root_overlay, op_root_bind, op_pivot, op_root_attributes;
 /* op_mount.c */
 plan_operation op_mount, op_bind, op_remount, op_readonly_path, op_mask_path;
+/* op_image.c */
+plan_operation op_image_volume;
 /* op_node.c */
 plan_operation op_make_directory, op_device, op_symlink;
 /* op_kernel.c */

@@ -9,13 +9,17 @@
 #define MAX_LINKS 40
 #define MAX_TRIES 64
 
-int root_open(const struct plan_context *context, const char *path, int flags, uint64_t resolve) {
+int open_in_root(int root, const char *path, int flags, uint64_t resolve) {
     /* EAGAIN: something was renamed or mounted meanwhile, and the kernel cannot tell that ".." stays inside.
      */
     for (int try = 0;; try++) {
-        int fd = call_openat2(context->root, path, (uint64_t)flags, 0, RESOLVE_IN_ROOT | resolve);
+        int fd = call_openat2(root, path, (uint64_t)flags, 0, RESOLVE_IN_ROOT | resolve);
         if (fd >= 0 || errno != EAGAIN || try == MAX_TRIES) return fd;
     }
+}
+
+int root_open(const struct plan_context *context, const char *path, int flags, uint64_t resolve) {
+    return open_in_root(context->root, path, flags, resolve);
 }
 
 /* State of the slow way: a descriptor, the same place as a path without links, and what is still to be

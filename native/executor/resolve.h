@@ -11,6 +11,9 @@
 /* openat2 below the root filesystem; `resolve` adds RESOLVE_* flags. A descriptor, or -1 with errno. */
 int root_open(const struct plan_context *context, const char *path, int flags, uint64_t resolve);
 
+/* The same below any directory. */
+int open_in_root(int root, const char *path, int flags, uint64_t resolve);
+
 /*
  * An O_PATH descriptor of the path, which is made where it is missing: directories 0755, and an empty file
  * 0644 as the last component if `directory` is false. Dangling symbolic links are followed inside the root.

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "wire.h"
 
-#define PLAN_FINGERPRINT 0xe0585926u
+#define PLAN_FINGERPRINT 0x53673e9au
 
 #define PLAN_HEADER_MAGIC 0x4e4c5047u
 #define PLAN_HEADER_BYTES 0x10u
@@ -21,6 +21,7 @@
 #define PLAN_LAUNCH_OLD_KERNEL 0x10u
 #define PLAN_MOUNT_PLAIN_TARGET 0x1u
 #define PLAN_BIND_RECURSIVE 0x1u
+#define PLAN_BIND_ON_PROCFS 0x2u
 #define PLAN_PIVOT_CHROOT 0x1u
 #define PLAN_PIVOT_DETACH_SHARED 0x2u
 #define PLAN_DEVICE_BIND 0x1u
@@ -55,6 +56,7 @@ enum plan_code {
     PLAN_OP_MASK_PATH = 30,
     PLAN_OP_PIVOT = 31,
     PLAN_OP_ROOT_ATTRIBUTES = 32,
+    PLAN_OP_IMAGE_VOLUME = 33,
     PLAN_OP_SYSCTL = 40,
     PLAN_OP_HOSTNAME = 41,
     PLAN_OP_DOMAINNAME = 42,
@@ -354,6 +356,32 @@ struct plan_root_attributes {
 _Static_assert(offsetof(struct plan_root_attributes, set) == 8, "rootAttributes");
 _Static_assert(offsetof(struct plan_root_attributes, propagation) == 16, "rootAttributes");
 _Static_assert(sizeof(struct plan_root_attributes) == 24, "rootAttributes");
+
+/* mount what an image holds, or a part of it, on a path in the root */
+struct plan_image_volume {
+    struct wire_header header;
+    uint64_t set; /* MOUNT_ATTR_* to set on the mount */
+    uint64_t clear; /* MOUNT_ATTR_* to clear on the mount */
+    uint32_t flags; /* OVERLAY_CLASSIC: mount(2) from the start */
+    struct wire_list lower; /* directories from the topmost to the lowest */
+    struct wire_list options; /* of the overlay: key=value or key, for fsconfig(2) */
+    struct wire_span classic_base; /* directory that the paths in classicData are relative to; empty: none possible */
+    struct wire_span classic_data; /* options for mount(2), for kernels without lowerdir+ */
+    struct wire_span source; /* host directory that holds all of the image, instead of the overlay; or empty */
+    struct wire_span path; /* in the image, links followed in it; empty for the whole */
+    struct wire_span target; /* path in the root */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_image_volume, set) == 8, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, clear) == 16, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, flags) == 24, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, lower) == 28, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, options) == 40, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, classic_base) == 52, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, classic_data) == 60, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, source) == 68, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, path) == 76, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, target) == 84, "imageVolume");
+_Static_assert(sizeof(struct plan_image_volume) == 96, "imageVolume");
 
 /* write a kernel parameter */
 struct plan_sysctl {

@@ -20,6 +20,7 @@ export const FAILPOINTS = [
   "pod-run:record",
 
   "container-create:snapshot",
+  "container-create:image-volumes",
   "container-create:record",
 
   "cgroup-create:directory",
@@ -40,6 +41,7 @@ export const FAILPOINTS = [
 
   "container-remove:stop",
   "container-remove:release",
+  "container-remove:image-volumes",
   "container-remove:snapshot",
   "container-remove:record",
 

@@ -137,7 +137,8 @@ test("mounts: one source, and what goes with it", () => {
   const plain = convert(mount({ host_path: "/srv", propagation: "PROPAGATION_BIDIRECTIONAL" })).mounts[0];
   assert.equal(plain?.propagation, "bidirectional");
   assert.equal(plain?.readonly, false);
-  const image = convert(mount({ image: { image: "art:1" }, image_sub_path: "a/b" })).mounts[0];
+  const image = convert(mount({ image: { image: "art:1" }, image_sub_path: "a/b", readonly: true }))
+    .mounts[0];
   assert.equal(image?.readonly, true);
   assert.equal(image?.image?.image, "art:1");
   refused(mount({}), /config\.mounts\[0\]\.host_path is empty/);
@@ -148,7 +149,8 @@ test("mounts: one source, and what goes with it", () => {
   );
   refused(mount({ host_path: "/srv", image: { image: "a" } }), /host_path is given together with image/);
   refused(mount({ image: {} }), /mounts\[0\]\.image\.image is empty/);
-  refused(mount({ image: { image: "a" }, image_sub_path: "../x" }), /image_sub_path/);
+  refused(mount({ image: { image: "a" }, readonly: true, image_sub_path: "../x" }), /image_sub_path/);
+  refused(mount({ image: { image: "a" } }), /mounts\[0\]\.readonly is false, and an image volume is always/);
   refused(mount({ host_path: "/srv", image_sub_path: "x" }), /image_sub_path is given without image/);
   refused(
     mount({ host_path: "/srv", recursive_read_only: true }),

@@ -125,7 +125,7 @@ export function containerStatusMessage(
     message: container.message,
     labels: config.labels,
     annotations: config.annotations,
-    mounts: config.mounts.map(mountMessage),
+    mounts: config.mounts.map((mount, index) => mountMessage(mount, volumeImage(container, index))),
     log_path: container.logPath,
     resources: { linux: linuxResourcesMessage(container.resources) },
     image_id: container.imageId,
@@ -134,6 +134,11 @@ export function containerStatusMessage(
     },
     stop_signal: stopSignalMessage(container.stopSignal),
   };
+}
+
+/** Identity of the image behind a mount. */
+function volumeImage({ imageVolumes }: Container, index: number): string | undefined {
+  return imageVolumes?.find(({ mount }) => mount === index)?.imageId;
 }
 
 /**

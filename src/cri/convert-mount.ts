@@ -26,6 +26,8 @@ export function containerMount(mount: Mount__Output, field: string): ContainerMo
   const subPath = mount.image_sub_path;
   if (image) {
     if (mount.host_path !== "") throw invalid(`${field}.host_path`, "is given together with image");
+    if (!mount.readonly)
+      throw invalid(`${field}.readonly`, "is false, and an image volume is always read-only");
     relativePath(subPath, `${field}.image_sub_path`);
   } else {
     absolutePath(mount.host_path, `${field}.host_path`);
@@ -40,7 +42,7 @@ export function containerMount(mount: Mount__Output, field: string): ContainerMo
   return {
     containerPath,
     hostPath: mount.host_path,
-    readonly: mount.readonly || image !== null,
+    readonly: mount.readonly,
     selinuxRelabel: mount.selinux_relabel,
     propagation,
     uidMappings: idMappings(mount.uidMappings, `${field}.uidMappings`),
@@ -52,7 +54,8 @@ export function containerMount(mount: Mount__Output, field: string): ContainerMo
   };
 }
 
-export function mountMessage(mount: ContainerMount): Mount {
+/** @param imageId identity of the image that is mounted. */
+export function mountMessage(mount: ContainerMount, imageId: string | undefined): Mount {
   return {
     container_path: mount.containerPath,
     host_path: mount.hostPath,
@@ -62,7 +65,9 @@ export function mountMessage(mount: ContainerMount): Mount {
     uidMappings: idMappingMessages(mount.uidMappings),
     gidMappings: idMappingMessages(mount.gidMappings),
     recursive_read_only: mount.recursiveReadOnly,
-    ...(mount.image ? { image: imageSpecMessage(mount.image) } : {}),
+    ...(mount.image
+      ? { image: { ...imageSpecMessage(mount.image), image_ref: imageId ?? mount.image.imageRef } }
+      : {}),
     image_sub_path: mount.imageSubPath,
     mount_options: mount.mountOptions,
   };

@@ -47,7 +47,11 @@ function checkMount(mount: ContainerMount): void {
     throw invalid(`${where}: a path holds a NUL`);
   if (mount.image) {
     if (mount.hostPath !== "") throw invalid(`${where}: both image and host path are given`);
-    throw new GantryError("unimplemented", `${where}: image mounts are not supported`);
+    if (!mount.readonly) throw invalid(`${where}: an image volume that is not read-only`);
+    if (mount.imageSubPath.includes("\0")) throw invalid(`${where}: the image's path holds a NUL`);
+    if (mount.propagation !== "private" || mount.recursiveReadOnly)
+      throw invalid(`${where}: an image volume has no propagation and no mounts below it`);
+    return;
   }
   if (mount.hostPath === "") throw invalid(`${where}: the host path is empty`);
   if (!posix.isAbsolute(mount.hostPath))

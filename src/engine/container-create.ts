@@ -16,6 +16,7 @@ import { containerSpec, NO_RESOURCES } from "./container-spec.ts";
 import { type ContainerEntry, containerName } from "./container-table.ts";
 import { containerUser } from "./container-user.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { makeImageVolumes } from "./image-volume.ts";
 import type { PodSandbox } from "./pod-sandbox.ts";
 import { podCgroupPath } from "./pod-stop.ts";
 import { signalName } from "./signal.ts";
@@ -70,11 +71,12 @@ async function build(
     const user = containerUser(config.security, image, accounts);
     const parent = sandbox.config.cgroupParent || podCgroupPath(context, sandbox.id);
     const cgroupPath = context.cgroups.containerPath(parent, id);
-    const spec = await containerSpec(context, { config, sandbox, image, user, cgroupPath });
+    const spec = await containerSpec(context, { containerId: id, config, sandbox, image, user, cgroupPath });
     signal.throwIfAborted();
     undo.push("remove snapshot", () => context.snapshotter.remove(id));
     await context.snapshotter.prepare(id, image.chainId);
     failpoint("container-create:snapshot");
+    const imageVolumes = await makeImageVolumes(context, id, config, undo);
     // The pod may have been stopped meanwhile, and the image removed.
     requireReady(sandbox);
     signal.throwIfAborted();
@@ -85,6 +87,7 @@ async function build(
       config,
       imageId: image.id,
       imageRef: image.repoDigests[0] ?? image.id,
+      ...(imageVolumes.length > 0 && { imageVolumes }),
       state: "created",
       createdAtNs: wallClockNs(),
       startedAtNs: 0n,

@@ -9,6 +9,7 @@ import type { Process, Spec } from "../oci/runtime-spec.ts";
 import { containerNamespaces } from "./container-spec.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { imageVolumeMounts } from "./image-volume.ts";
 import { ensurePause } from "./pod-pause.ts";
 
 export async function initPlan(
@@ -25,7 +26,8 @@ export async function initPlan(
       namespace.type === "pid" ? { type: "pid", path: pidPath } : namespace,
     );
   const rootfs = context.snapshotter.mount(entry.container.id);
-  return planForContainer({ ...spec, linux }, { rootfs, cgroup, gate: "none" });
+  const images = imageVolumeMounts(context, entry.container);
+  return planForContainer({ ...spec, linux }, { rootfs, images, cgroup, gate: "none" });
 }
 
 /** Undefined for a PID namespace of its own or the host's. */

@@ -6,6 +6,7 @@ import { releaseForRemoval } from "./container-exit.ts";
 import { stopContainerEntry } from "./container-stop.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { removeImageVolumes } from "./image-volume.ts";
 
 export async function removeContainer(
   context: EngineContext,
@@ -29,6 +30,7 @@ export async function removeContainerEntry(
     try {
       await abortable(releaseForRemoval(context, entry), signal);
       failpoint("container-remove:release");
+      await removeImageVolumes(context, entry.container);
       await context.snapshotter.remove(id);
       failpoint("container-remove:snapshot");
     } catch (error) {

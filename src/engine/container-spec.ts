@@ -2,9 +2,8 @@
  * From a container's configuration, its pod and its image to the OCI configuration. What is the pod's (namespaces,
  * files, shared memory) is named by path; the PID namespace of another process is named when the container starts.
  */
-import { realpath } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoCode, GantryError, wrapError } from "../base/errors.ts";
+import { GantryError } from "../base/errors.ts";
 import type { ImageRecord } from "../image/image.ts";
 import { generateSpec } from "../oci/spec-generate.ts";
 import type { NamespaceChoice, SpecInput, SpecMount } from "../oci/spec-input.ts";
@@ -13,6 +12,8 @@ import type { ResolvedUser } from "../oci/user-lookup.ts";
 import { containerDevices } from "./container-devices.ts";
 import type { ContainerConfig, ContainerMount } from "./container.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { hostMountSource } from "./host-mount.ts";
+import { imageVolumeKey } from "./image-volume.ts";
 import { podHostname } from "./pod-files.ts";
 import { podPaths } from "./pod-paths.ts";
 import type { NamespaceOptions, PodSandbox } from "./pod-sandbox.ts";
@@ -20,6 +21,7 @@ import { selinuxLabel } from "./security.ts";
 import { seccompChoice } from "./seccomp-choice.ts";
 
 export interface ContainerSpecInput {
+  containerId: string;
   config: ContainerConfig;
   sandbox: PodSandbox;
   image: ImageRecord;
@@ -35,7 +37,7 @@ export async function containerSpec(context: EngineContext, input: ContainerSpec
   const namespaces = containerNamespaces(config, sandbox);
   const devices = containerDevices(config);
   const [mounts, seccomp] = await Promise.all([
-    Promise.all(config.mounts.map(specMount)),
+    Promise.all(config.mounts.map((mount, index) => specMount(mount, index, input.containerId))),
     seccompChoice(context, security),
   ]);
   const apparmor = security.privileged ? undefined : security.apparmor;
@@ -142,25 +144,15 @@ export function containerArguments(config: ContainerConfig, image: ImageRecord):
   return args;
 }
 
-async function specMount(mount: ContainerMount): Promise<SpecMount> {
+async function specMount(mount: ContainerMount, index: number, containerId: string): Promise<SpecMount> {
+  const { readonly, recursiveReadOnly, propagation, image, imageSubPath } = mount;
   return {
     destination: mount.containerPath.startsWith("/") ? mount.containerPath : `/${mount.containerPath}`,
-    source: await existingHostPath(mount),
-    readonly: mount.readonly,
-    recursiveReadonly: mount.recursiveReadOnly,
-    propagation: mount.propagation,
+    source: image ? imageVolumeKey(containerId, index) : await hostMountSource(mount),
+    ...(image && { image: { subPath: imageSubPath } }),
+    readonly,
+    recursiveReadonly: recursiveReadOnly,
+    propagation,
     options: mount.mountOptions,
   };
-}
-
-/** Symbolic links are followed; what does not exist is not created. */
-async function existingHostPath(mount: ContainerMount): Promise<string> {
-  try {
-    return await realpath(mount.hostPath);
-  } catch (error) {
-    const what = `mount "${mount.containerPath}": host path "${mount.hostPath}"`;
-    if (errnoCode(error) === "ENOENT")
-      throw new GantryError("not-found", `${what} does not exist`, { cause: error });
-    throw wrapError(what, error, "failed-precondition");
-  }
 }

@@ -107,6 +107,14 @@ export interface ContainerConfig {
   stopSignal: string;
 }
 
+/** One of the container's mounts that is an image. */
+export interface ImageVolume {
+  /** Which of `config.mounts`. */
+  mount: number;
+  /** Identity of the image. */
+  imageId: string;
+}
+
 export type ContainerState = "created" | "running" | "exited" | "unknown";
 
 export interface Container {
@@ -118,6 +126,8 @@ export interface Container {
   imageId: string;
   /** Digested reference of the image, or its id where it has none. */
   imageRef: string;
+  /** Absent: none. */
+  imageVolumes?: ImageVolume[];
   state: ContainerState;
   /** Nanoseconds since the epoch; 0 for what has not happened. */
   createdAtNs: bigint;

@@ -193,6 +193,12 @@ export class FakeParts {
         return { type: "bind", source: "/fake", readonly: false };
       },
       mount: () => ({ type: "bind", source: "/fake", readonly: false }),
+      view: async (key) => {
+        await this.#ask("view");
+        this.snapshots.add(key);
+        return { type: "bind", source: "/fake", readonly: true };
+      },
+      fileKind: (_chain, path) => (path === "etc" ? "directory" : undefined),
       remove: async (key) => {
         await this.#ask("remove snapshot");
         this.snapshots.delete(key);

@@ -21,6 +21,7 @@ import { releaseContainer, watchContainer } from "./container-exit.ts";
 import type { ContainerState } from "./container.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { snapshotOwner } from "./image-volume.ts";
 import { watchPause } from "./pod-pause-watch.ts";
 import { podPaths, podsDirectory } from "./pod-paths.ts";
 import type { PodSandboxEntry } from "./pod-sandbox-table.ts";
@@ -156,7 +157,7 @@ async function collectGarbage(context: EngineContext): Promise<void> {
   for (const id of await context.shims.list())
     if (!podIds.has(id) && !containerIds.has(id)) attempt("shim", id, context.shims.discard(id));
   for (const { name, kind } of context.snapshotter.list())
-    if (kind !== "committed" && !containerIds.has(name))
+    if (kind !== "committed" && !containerIds.has(snapshotOwner(name)))
       attempt("snapshot", name, context.snapshotter.remove(name));
   for (const id of await directoriesIn(podsDirectory(context.stateDirectory)))
     if (!podIds.has(id)) attempt("pod directory", id, discardPodDirectory(context, id));

@@ -115,6 +115,10 @@ export class FakeSnapshotter implements Snapshotter {
     return await Promise.resolve({ bytes: 0, inodes: 0 });
   }
 
+  fileKind(): "directory" {
+    return "directory";
+  }
+
   async readFile(): Promise<Buffer | undefined> {
     return await Promise.resolve(undefined);
   }

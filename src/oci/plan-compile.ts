@@ -47,6 +47,8 @@ export type PlanGate = "wait" | "none" | { fifo: string };
 
 export interface PlanOptions {
   rootfs: PlanRootfs;
+  /** What mounts of type "image" name as their source. */
+  images?: ReadonlyMap<string, PlanRootfs>;
   /** Host directory to mount the rootfs on, for hooks that need the path; default: nowhere visible. */
   rootfsTarget?: string;
   cgroup: CgroupEntries;
@@ -150,7 +152,9 @@ function addRoot(
   };
   if (typeof options.gate === "object") plan.add("openFifo", { path: options.gate.fifo });
   addRootfs(plan, options.rootfs, options.rootfsTarget ?? "", change, options.oldKernel ?? false);
-  for (const mount of spec.mounts ?? []) addMount(plan, mount, options.cgroup);
+  const images = options.images ?? new Map<string, PlanRootfs>();
+  const sources = { cgroup: options.cgroup, images, classic: options.oldKernel ?? false };
+  for (const mount of spec.mounts ?? []) addMount(plan, mount, sources);
   addDevices(plan, spec);
   addKernelValues(plan, spec);
   if (process.cwd !== "/") plan.add("makeDirectory", { path: rootPath(process.cwd) });

@@ -87,6 +87,8 @@ function subject(operation: PlanOperation | undefined): string {
       return `mount ${operation.values.type} on ${operation.values.target}`;
     case "bind":
       return `bind ${operation.values.source} on ${operation.values.target}`;
+    case "imageVolume":
+      return `image volume on ${operation.values.target}`;
     case "rootOverlay":
     case "rootBind":
       return "mount root filesystem";

@@ -67,6 +67,23 @@ export function propagationFlags(word: string): bigint | undefined {
   return recursive === undefined ? undefined : recursive | MS.REC;
 }
 
+/**
+ * Checks further options of a bind mount or an image volume, which have no filesystem of their own to give
+ * parameters to. What has a field of its own in the request is not an option.
+ * @throws invalid-argument, naming the option.
+ */
+export function checkBindOptions(options: readonly string[], readonly: boolean, what: string): void {
+  for (const option of options) {
+    const bare = option.startsWith("r") && !Object.hasOwn(ATTRIBUTES, option) ? option.slice(1) : option;
+    const writes = bare === "rw" && readonly;
+    if (writes || !(Object.hasOwn(ATTRIBUTES, bare) || IGNORED.has(option)))
+      throw new GantryError(
+        "invalid-argument",
+        `${what}: mount option ${JSON.stringify(option)} ${writes ? "contradicts its being read-only" : "is not one of a bind mount"}`,
+      );
+  }
+}
+
 function merge(into: MountChange, change: MountChange): void {
   into.set = (into.set & ~change.clear) | change.set;
   into.clear = (into.clear & ~change.set) | change.clear;

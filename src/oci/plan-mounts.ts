@@ -4,11 +4,26 @@ import { GantryError } from "../base/errors.ts";
 import type { CgroupEntries } from "./cgroup.ts";
 import { MOUNT_ATTR } from "./plan-constants.ts";
 import { parseMountOptions, type MountOptions } from "./plan-mount-options.ts";
+import { overlayFields, type PlanRootfs } from "./plan-rootfs.ts";
 import { PLAN_TABLE, type PlanWriter } from "./plan.ts";
 import type { Mount } from "./runtime-spec.ts";
 
 const { plainTarget } = PLAN_TABLE.constants.mount;
-const { recursive } = PLAN_TABLE.constants.bind;
+const { recursive, onProcfs } = PLAN_TABLE.constants.bind;
+
+/** Files of procfs that other runtimes let a mount cover, too: what lxcfs stands in for, and two switches. */
+const COVERABLE_PROC_FILES = new Set([
+  ...["cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "uptime"],
+  ...["sys/crypto/fips_enabled", "sys/kernel/ns_last_pid"],
+]);
+
+/** Where the images of a container's volumes are, by the source that a mount of type "image" names. */
+export interface MountSources {
+  cgroup: CgroupEntries;
+  images: ReadonlyMap<string, PlanRootfs>;
+  /** As on a kernel without lowerdir+. */
+  classic: boolean;
+}
 
 /** A path in the root, in its shortest form. */
 export function rootPath(path: string): string {
@@ -36,8 +51,35 @@ function addBind(
     recursiveSet: options.recursive.set,
     recursiveClear: options.recursive.clear,
     propagation: options.propagation,
-    flags: all ? recursive : 0,
+    flags: (all ? recursive : 0) | (coversProcfs(target) ? onProcfs : 0),
     source,
+    target,
+  });
+}
+
+/** Whether a mount there is known to cover no more than one harmless file of procfs. */
+function coversProcfs(target: string): boolean {
+  return target.startsWith("/proc/") && COVERABLE_PROC_FILES.has(target.slice("/proc/".length));
+}
+
+/** The option of a mount of type "image" that names the part of it that is mounted. */
+export const SUB_PATH_OPTION = "subpath=";
+
+function addImage(plan: PlanWriter, mount: Mount, target: string, sources: MountSources): void {
+  const image = sources.images.get(mount.source ?? "");
+  if (!image)
+    throw new GantryError("invalid-argument", `mount on ${target}: unknown image ${mount.source ?? ""}`);
+  const isSubPath = (option: string): boolean => option.startsWith(SUB_PATH_OPTION);
+  const options = mount.options ?? [];
+  const { own, recursive: all } = parseMountOptions(options.filter((option) => !isSubPath(option)));
+  plan.add("imageVolume", {
+    ...(image.type === "overlay"
+      ? overlayFields(image, sources.classic)
+      : { lower: [], options: [], flags: 0, classicBase: "", classicData: "" }),
+    source: image.type === "bind" ? image.source : "",
+    path: options.find(isSubPath)?.slice(SUB_PATH_OPTION.length) ?? "",
+    set: own.set | all.set | MOUNT_ATTR.RDONLY,
+    clear: own.clear & MOUNT_ATTR.ATIME,
     target,
   });
 }
@@ -96,16 +138,20 @@ function addCgroup(plan: PlanWriter, target: string, options: MountOptions, cgro
 }
 
 /** @throws GantryError invalid-argument or unimplemented, naming the mount's destination. */
-export function addMount(plan: PlanWriter, mount: Mount, cgroup: CgroupEntries): void {
+export function addMount(plan: PlanWriter, mount: Mount, sources: MountSources): void {
   const target = rootPath(mount.destination);
   if (mount.uidMappings?.length || mount.gidMappings?.length) {
     throw new GantryError("unimplemented", `mount on ${target}: id mappings are not supported`);
+  }
+  if (mount.type === "image") {
+    addImage(plan, mount, target, sources);
+    return;
   }
   const options = parseMountOptions(mount.options ?? []);
   if (mount.type === "bind" || options.bind) {
     addBind(plan, mount.source ?? "", target, options, options.bind !== "bind");
   } else if (mount.type === "cgroup" || mount.type === "cgroup2") {
-    addCgroup(plan, target, options, cgroup);
+    addCgroup(plan, target, options, sources.cgroup);
   } else if (mount.type) {
     addFilesystem(plan, mount.type, mount.source ?? mount.type, target, options);
   } else {

@@ -2,7 +2,7 @@
 import { GantryError } from "../base/errors.ts";
 import { MOUNT_ATTR, MS } from "./plan-constants.ts";
 import { propagationFlags } from "./plan-mount-options.ts";
-import { PLAN_TABLE, type PlanWriter } from "./plan.ts";
+import { PLAN_TABLE, type PlanValues, type PlanWriter } from "./plan.ts";
 
 /** How the root filesystem is mounted; the same shape as the snapshotter's RootfsMount. */
 export type PlanRootfs =
@@ -54,27 +54,33 @@ function classicOverlay(rootfs: Extract<PlanRootfs, { type: "overlay" }>): { bas
   return Buffer.byteLength(data) < MOUNT_DATA_BYTES ? { base, data } : { base: "", data: "" };
 }
 
+/** What operations that mount an overlay have in common. */
+export function overlayFields(
+  rootfs: Extract<PlanRootfs, { type: "overlay" }>,
+  classic: boolean,
+): Pick<PlanValues<"rootOverlay">, "lower" | "options" | "flags" | "classicBase" | "classicData"> {
+  const { base, data } = classicOverlay(rootfs);
+  const long = [...rootfs.lower, rootfs.upper ?? "", rootfs.work ?? ""].some(
+    (path) => Buffer.byteLength(path) >= FSCONFIG_STRING_BYTES,
+  );
+  if (rootfs.lower.length === 0) throw new GantryError("invalid-argument", "overlay without a layer");
+  return {
+    lower: rootfs.lower,
+    options: rootfs.options,
+    flags: classic || long ? PLAN_TABLE.constants.overlay.classic : 0,
+    classicBase: base,
+    classicData: data,
+  };
+}
+
 function addOverlay(
   plan: PlanWriter,
   rootfs: Extract<PlanRootfs, { type: "overlay" }>,
   target: string,
   classic: boolean,
 ): void {
-  const { base, data } = classicOverlay(rootfs);
-  const long = [...rootfs.lower, rootfs.upper ?? "", rootfs.work ?? ""].some(
-    (path) => Buffer.byteLength(path) >= FSCONFIG_STRING_BYTES,
-  );
-  if (rootfs.lower.length === 0) throw new GantryError("invalid-argument", "overlay root without a layer");
-  plan.add("rootOverlay", {
-    lower: rootfs.lower,
-    upper: rootfs.upper ?? "",
-    work: rootfs.work ?? "",
-    options: rootfs.options,
-    target,
-    flags: classic || long ? PLAN_TABLE.constants.overlay.classic : 0,
-    classicBase: base,
-    classicData: data,
-  });
+  const { upper = "", work = "" } = rootfs;
+  plan.add("rootOverlay", { ...overlayFields(rootfs, classic), upper, work, target });
 }
 
 /** Mounts the root filesystem. `classic`: as on a kernel without lowerdir+. */

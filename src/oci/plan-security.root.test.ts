@@ -72,6 +72,28 @@ describe("a hostile root filesystem", () => {
     assert.deepEqual(readdirSync(path), []);
   });
 
+  test("cannot have a mount cover procfs (CVE-2019-16884)", async () => {
+    const source = join(container.directory, "source");
+    mkdirSync(source);
+    writeFileSync(join(source, "exec"), "mine\n");
+    const bind = (target: string, from: string) => {
+      const spec = container.spec("cat /proc/uptime");
+      spec.mounts?.push({ destination: target, type: "bind", source: from, options: ["rbind"] });
+      return container.run(spec);
+    };
+    symlinkSync("/proc/self/attr", join(container.rootfs, "innocent"));
+    for (const [target, from] of [
+      ["/proc/self/attr", source],
+      ["/innocent", source],
+      ["/proc/sys/kernel/core_pattern", join(source, "exec")],
+      ["/proc/sys", source],
+    ] as const) {
+      const { message } = await bind(target, from);
+      assert.match(message ?? "", /mount on procfs.*: EPERM$/, target);
+    }
+    assert.equal((await bind("/proc/uptime", join(source, "exec"))).stdout, "mine\n");
+  });
+
   test("may have dangling links where a file is mounted", async () => {
     symlinkSync("../run/resolve/stub.conf", join(container.rootfs, "etc/resolv.conf"));
     const source = join(container.directory, "resolv.conf");

@@ -33,7 +33,7 @@ export const PLAN_TABLE = {
       /** The target itself must be a directory that is reached without symbolic links. */
       plainTarget: 1,
     },
-    bind: { recursive: 1 },
+    bind: { recursive: 1, onProcfs: 2 },
     pivot: { chroot: 1, detachShared: 2 },
     device: { bind: 1 },
     user: { keepCapabilities: 1 },
@@ -202,6 +202,26 @@ export const PLAN_TABLE = {
       code: 32,
       doc: "attributes and propagation of the root mount, after the pivot",
       fields: { set: ["u64", "MOUNT_ATTR_*"], propagation: ["u64", "MS_*; 0: leave it"] },
+    },
+
+    imageVolume: {
+      code: 33,
+      doc: "mount what an image holds, or a part of it, on a path in the root",
+      fields: {
+        set: ["u64", "MOUNT_ATTR_* to set on the mount"],
+        clear: ["u64", "MOUNT_ATTR_* to clear on the mount"],
+        flags: ["u32", "OVERLAY_CLASSIC: mount(2) from the start"],
+        lower: ["strings", "directories from the topmost to the lowest"],
+        options: ["strings", "of the overlay: key=value or key, for fsconfig(2)"],
+        classicBase: [
+          "string",
+          "directory that the paths in classicData are relative to; empty: none possible",
+        ],
+        classicData: ["string", "options for mount(2), for kernels without lowerdir+"],
+        source: ["string", "host directory that holds all of the image, instead of the overlay; or empty"],
+        path: ["string", "in the image, links followed in it; empty for the whole"],
+        target: ["string", "path in the root"],
+      },
     },
 
     sysctl: {

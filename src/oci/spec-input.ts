@@ -75,8 +75,10 @@ export type SeccompChoice =
 export interface SpecMount {
   /** Absolute path in the container. */
   destination: string;
-  /** Host path, existing. */
+  /** Host path, existing; for an image the name that the plan's `images` has it under. */
   source: string;
+  /** The source is an image, of which `subPath` is mounted, or all of it where that is empty. */
+  image?: { subPath: string };
   readonly: boolean;
   /** Also for the mounts below; needs `readonly` and private propagation. */
   recursiveReadonly: boolean;

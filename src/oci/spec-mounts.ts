@@ -5,6 +5,8 @@
  */
 import { posix } from "node:path";
 import { GantryError } from "../base/errors.ts";
+import { checkBindOptions } from "./plan-mount-options.ts";
+import { SUB_PATH_OPTION } from "./plan-mounts.ts";
 import type { Mount } from "./runtime-spec.ts";
 import {
   CGROUP_READONLY_MOUNT,
@@ -28,7 +30,7 @@ const PROPAGATION_OPTION = {
 
 /** @throws GantryError invalid-argument for a destination that is not absolute or is the root. */
 export function specMounts(input: SpecInput): Mount[] {
-  const asked = input.mounts.map(bindMount);
+  const asked = input.mounts.map((mount) => (mount.image ? imageMount(mount) : bindMount(mount)));
   const taken = new Set(asked.map((mount) => mount.destination));
   const ownsDev = taken.has("/dev");
   const defaults = kernelMounts(input).filter(
@@ -89,6 +91,7 @@ function bindMount(mount: SpecMount): Mount {
       `mount on ${destination}: recursive read-only needs a read-only mount with private propagation`,
     );
   }
+  checkBindOptions(mount.options, mount.readonly, `mount on ${destination}`);
   const access = mount.recursiveReadonly ? ["ro", "rro"] : [mount.readonly ? "ro" : "rw"];
   return {
     destination,
@@ -98,6 +101,16 @@ function bindMount(mount: SpecMount): Mount {
     ...(mount.uidMappings?.length ? { uidMappings: mount.uidMappings } : {}),
     ...(mount.gidMappings?.length ? { gidMappings: mount.gidMappings } : {}),
   };
+}
+
+/** A volume out of an image, which nothing can be written to. */
+function imageMount(mount: SpecMount): Mount {
+  const destination = cleanDestination(mount.destination);
+  if (destination === "/proc" || destination.startsWith("/proc/"))
+    throw new GantryError("invalid-argument", `mount on ${destination}: an image cannot stand for procfs`);
+  checkBindOptions(mount.options, true, `mount on ${destination}`);
+  const part = mount.image?.subPath ? [`${SUB_PATH_OPTION}${mount.image.subPath}`] : [];
+  return { destination, type: "image", source: mount.source, options: ["ro", ...mount.options, ...part] };
 }
 
 function cleanDestination(path: string): string {

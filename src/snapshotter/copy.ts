@@ -13,7 +13,7 @@ import { type Digest, digestHex } from "../base/digest.ts";
 import { wrapError } from "../base/errors.ts";
 import { newIdentifier } from "../base/identifier.ts";
 import { copyTree, directoryUsage } from "../native/files.ts";
-import { readLayeredFile } from "./layered-file.ts";
+import { layeredFileKind, readLayeredFile } from "./layered-file.ts";
 import { SnapshotBase, type SnapshotterOptions } from "./snapshot-base.ts";
 import type { RootfsMount, Snapshotter, Usage } from "./snapshotter.ts";
 
@@ -82,6 +82,11 @@ class CopySnapshotter extends SnapshotBase {
   override async readFile(chainId: Digest, path: string, limitBytes: number): Promise<Buffer | undefined> {
     this.committedRecord(chainId);
     return readLayeredFile([this.#committedPath(chainId)], path, limitBytes);
+  }
+
+  override fileKind(chainId: Digest, path: string): "file" | "directory" | "other" | undefined {
+    this.committedRecord(chainId);
+    return layeredFileKind([this.#committedPath(chainId)], path);
   }
 
   override async collect(): Promise<void> {

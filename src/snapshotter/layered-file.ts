@@ -47,6 +47,14 @@ function child(
   return top && { path, ...top, layers };
 }
 
+/** Where a path leads in the merged tree. */
+type Resolved = { kind: "directory" } | { kind: "other" } | { kind: "file"; layer: string; path: string };
+
+/** Whether a path leads to a directory, a regular file, or something else; undefined where there is nothing. */
+export function layeredFileKind(layers: readonly string[], path: string): Resolved["kind"] | undefined {
+  return resolve(layers, path)?.kind;
+}
+
 /**
  * @param layers absolute paths of the layers' roots, topmost first.
  * @param path within the stack; with or without a leading slash.
@@ -58,12 +66,18 @@ export function readLayeredFile(
   path: string,
   limitBytes: number,
 ): Buffer | undefined {
+  const found = resolve(layers, path);
+  return found?.kind === "file" ? read(found.layer, found.path, path, limitBytes) : undefined;
+}
+
+function resolve(layers: readonly string[], path: string): Resolved | undefined {
   const pending = Buffer.from(path, "utf8").toString("latin1").split("/").reverse();
   const directories: MergedDirectory[] = [];
   let directory: MergedDirectory = { path: "", layers };
   for (let links = 0, steps = 0; ; steps++) {
     const name = pending.pop();
-    if (name === undefined || steps > MAX_COMPONENTS) return undefined;
+    if (name === undefined) return { kind: "directory" };
+    if (steps > MAX_COMPONENTS) return undefined;
     if (name === "" || name === ".") continue;
     if (name === "..") {
       directory = directories.pop() ?? directory;
@@ -86,8 +100,8 @@ export function readLayeredFile(
       directory = { path: next.path, layers: next.layers };
     } else {
       // A name with something after it, even a slash, would have to be a directory.
-      if (type !== S_IFREG || pending.length > 0) return undefined;
-      return read(next.layer, next.path, path, limitBytes);
+      if (pending.length > 0) return undefined;
+      return type === S_IFREG ? { kind: "file", layer: next.layer, path: next.path } : { kind: "other" };
     }
   }
 }

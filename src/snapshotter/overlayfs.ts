@@ -11,7 +11,7 @@ import { chmodSync, chownSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Digest } from "../base/digest.ts";
 import { directoryUsage } from "../native/files.ts";
-import { readLayeredFile } from "./layered-file.ts";
+import { layeredFileKind, readLayeredFile } from "./layered-file.ts";
 import { SnapshotBase, type SnapshotterOptions } from "./snapshot-base.ts";
 import type { RootMetadata } from "./snapshot-store.ts";
 import type { RootfsMount, Snapshotter, Usage } from "./snapshotter.ts";
@@ -80,6 +80,10 @@ class OverlayfsSnapshotter extends SnapshotBase {
 
   override async readFile(chainId: Digest, path: string, limitBytes: number): Promise<Buffer | undefined> {
     return readLayeredFile(this.#chain(chainId), path, limitBytes);
+  }
+
+  override fileKind(chainId: Digest, path: string): "file" | "directory" | "other" | undefined {
+    return layeredFileKind(this.#chain(chainId), path);
   }
 
   protected override forget(chainId: Digest): void {

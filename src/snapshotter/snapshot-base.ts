@@ -70,6 +70,7 @@ export abstract class SnapshotBase implements Snapshotter {
   abstract view(key: string, parent: Digest): Promise<RootfsMount>;
   abstract mount(key: string): RootfsMount;
   abstract usage(name: string): Promise<Usage>;
+  abstract fileKind(chainId: Digest, path: string): "file" | "directory" | "other" | undefined;
   abstract readFile(chainId: Digest, path: string, limitBytes: number): Promise<Buffer | undefined>;
 
   hasLayer(diffId: Digest): boolean {

@@ -354,6 +354,14 @@ export function snapshotterSuite(name: string, create: Create): void {
       ]) {
         assert.equal(await read(path), undefined, path);
       }
+      const kindOf = (path: string): string | undefined => b.subject.fileKind(two, path);
+      for (const path of ["etc", "/real/", "", "/", "dir/../..", "through/."])
+        assert.equal(kindOf(path), "directory", path);
+      for (const path of ["etc/passwd", "dir/up"]) assert.equal(kindOf(path), "file", path);
+      for (const path of ["fifo", "device"]) assert.equal(kindOf(path), "other", path);
+      for (const path of ["dir/host", "hidden", "loop/a", "etc/passwd/", "fifo/x", "nothing"])
+        assert.equal(kindOf(path), path === "hidden" ? "directory" : undefined, path);
+      assert.throws(() => b.subject.fileKind(digestOf("none"), ""), kind("not-found"));
       await assert.rejects(read("big/file", 9), kind("resource-exhausted"));
       assert.equal(await read("big/file", 10), "0123456789");
       await assert.rejects(b.subject.readFile(digestOf("none"), "x", 1), kind("not-found"));

@@ -13,7 +13,8 @@
  *
  * Contract: a record appears in one transaction after its directory is complete and, for layers, after its
  * content is on disk (syncfs); a crash in between leaves a directory without a record, which `collect` deletes.
- * Every call is idempotent where it says so. Keys are digests or 64-hex identifiers, never paths. Directories
+ * Every call is idempotent where it says so. Keys are digests, 64-hex identifiers, or such an identifier, a dot and a
+ * number; never paths. Directories
  * are 0700, so no local user reaches a setuid file in a rootfs.
  */
 import type { Digest } from "../base/digest.ts";
@@ -87,6 +88,12 @@ export interface Snapshotter {
    * @throws resource-exhausted when it is larger than `limitBytes` (CVE-2026-47262).
    */
   readFile(chainId: Digest, path: string, limitBytes: number): Promise<Buffer | undefined>;
+
+  /**
+   * What a path of a committed snapshot leads to, resolved as readFile does it; undefined where there is nothing.
+   * @throws not-found (snapshot).
+   */
+  fileKind(chainId: Digest, path: string): "file" | "directory" | "other" | undefined;
 
   /** Deletes every directory that is in no record. Called at start, before anything else runs. */
   collect(): Promise<void>;

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import type { CriClient } from "../../src/cri/client.ts";
 import { freePort } from "./free-port.ts";
-import { containerConfig, podConfig } from "./setting.ts";
+import { BUSYBOX, containerConfig, podConfig } from "./setting.ts";
 
 /** Makes one call; it is repeated where the daemon has died in it. */
 export type Caller = <T>(
@@ -24,10 +24,10 @@ const TRAP = "trap 'exit 7' TERM; echo up; while :; do sleep 0.02; done";
 export async function podLife(call: Caller, options: PodLifeOptions): Promise<void> {
   const { name } = options;
   const config = await lifeConfig(options);
-  const create = async (container: string, command: string[]): Promise<string> => {
+  const create = async (container: string, command: string[], more: object = {}): Promise<string> => {
     const request = {
       pod_sandbox_id: pod,
-      config: containerConfig(container, command),
+      config: containerConfig(container, command, more),
       sandbox_config: config,
     };
     return (await call((cri, limit) => cri.CreateContainer(request, limit))).container_id;
@@ -47,7 +47,13 @@ export async function podLife(call: Caller, options: PodLifeOptions): Promise<vo
     [[pod, "SANDBOX_READY"]],
   );
 
-  const main = await create("main", ["sh", "-c", TRAP]);
+  const volume = {
+    container_path: "/image",
+    image: { image: BUSYBOX },
+    image_sub_path: "etc",
+    readonly: true,
+  };
+  const main = await create("main", ["sh", "-c", TRAP], { mounts: [volume] });
   const broken = await create("broken", ["/no/such/command"]);
   const straggler = await create("straggler", ["sh", "-c", "trap '' TERM; while :; do sleep 0.02; done"]);
   const all = await call((cri, limit) => cri.ListContainers({ filter: { pod_sandbox_id: pod } }, limit));
@@ -63,7 +69,7 @@ export async function podLife(call: Caller, options: PodLifeOptions): Promise<vo
   );
   assert.deepEqual(await status(broken), { state: "CONTAINER_EXITED", exit_code: 128, reason: "StartError" });
 
-  const exec = { container_id: main, cmd: ["sh", "-c", "echo out; exit 3"] };
+  const exec = { container_id: main, cmd: ["sh", "-c", "[ -f /image/passwd ] && echo out; exit 3"] };
   const said = await call((cri, limit) => cri.ExecSync(exec, limit));
   assert.deepEqual([said.stdout.toString(), said.exit_code], ["out\n", 3]);
 

@@ -20,7 +20,7 @@ export const status: UnaryRpc<StatusRequest__Output, StatusResponse> = ({ engine
     features: {
       supplemental_groups_policy: true,
       user_namespaces_host_network: false,
-      mount_options: false,
+      mount_options: true,
     },
     ...(request.verbose ? { info: info(engine.verboseStatus()) } : {}),
   };

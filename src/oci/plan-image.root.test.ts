@@ -1,0 +1,95 @@
+/** Image volumes, mounted for real, with the kernel's newer and older ways. Needs root. */
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, test } from "node:test";
+import type { PlanRootfs } from "./plan-compile.ts";
+import { TestContainer } from "./plan-test-container.ts";
+
+let container: TestContainer;
+let images: Map<string, PlanRootfs>;
+
+/** Two layers, of which the upper one replaces a file; and the same as one directory. */
+function makeImages(): Map<string, PlanRootfs> {
+  const path = (...parts: string[]): string => join(container.directory, ...parts);
+  for (const layer of ["low", "high", "whole"]) mkdirSync(path(layer, "etc/deep"), { recursive: true });
+  for (const layer of ["low", "whole"]) {
+    writeFileSync(path(layer, "etc/deep/below"), "below\n");
+    symlinkSync("/etc", path(layer, "absolute"));
+    symlinkSync("../../../../etc/deep", path(layer, "upwards"));
+    symlinkSync("/proc/self/root", path(layer, "magic"));
+  }
+  writeFileSync(path("low/etc/name"), "low\n");
+  for (const layer of ["high", "whole"]) writeFileSync(path(layer, "etc/name"), "high\n");
+  writeFileSync(path("whole", "tool"), "#!/bin/sh\necho ran\n", { mode: 0o755 });
+  writeFileSync(path("high", "tool"), "#!/bin/sh\necho ran\n", { mode: 0o755 });
+  return new Map<string, PlanRootfs>([
+    ["overlay", { type: "overlay", lower: [path("high"), path("low")], options: [] }],
+    ["directory", { type: "bind", source: path("whole"), readonly: true }],
+  ]);
+}
+
+describe("an image volume", () => {
+  beforeEach(() => {
+    container = new TestContainer();
+    images = makeImages();
+  });
+  afterEach(() => {
+    const mounts = readFileSync("/proc/self/mountinfo", "utf8");
+    assert.ok(!mounts.includes(container.directory), "nothing is mounted on the host");
+    container.dispose();
+  });
+
+  for (const oldKernel of [false, true]) {
+    for (const source of ["overlay", "directory"]) {
+      const run = (script: string, ...volumes: [destination: string, ...options: string[]][]) => {
+        const spec = container.spec(script);
+        for (const [destination, ...options] of volumes)
+          spec.mounts?.push({ destination, type: "image", source, options });
+        return container.run(spec, { images, oldKernel });
+      };
+      const name = `from ${source === "overlay" ? "layers" : "a directory"}${oldKernel ? ", on an old kernel" : ""}`;
+
+      test(`${name}: all of it, or a directory or a file of it, read-only and executable`, async () => {
+        const script =
+          "cat /v/etc/name /v/etc/deep/below /sub/below /etc/one; /v/tool; touch /v/x; touch /sub/x; echo >/etc/one; ls /sub; mount | grep -c ' on /v '";
+        const volumes: [string, ...string[]][] = [
+          ["/v"],
+          ["/sub", "subpath=etc/deep"],
+          ["/etc/one", "subpath=etc/name"],
+        ];
+        const { stdout, stderr, message } = await run(script, ...volumes);
+        assert.equal(message, undefined);
+        assert.equal(stdout, "high\nbelow\nbelow\nhigh\nran\nbelow\n1\n");
+        assert.equal(stderr.match(/Read-only file system/g)?.length, 3, stderr);
+      });
+
+      test(`${name}: links of the image stay in it`, async () => {
+        const linked = await run(
+          "cat /a/name /b/below",
+          ["/a", "subpath=absolute"],
+          ["/b", "subpath=upwards"],
+        );
+        assert.equal(linked.message, undefined);
+        assert.equal(linked.stdout, "high\nbelow\n");
+        for (const path of ["magic", "nothing", "etc/name/x"]) {
+          const { message } = await run("true", ["/a", `subpath=${path}`]);
+          assert.match(message ?? "", /^image volume on \/a: openat2 .*: (ENOENT|ENOTDIR|ELOOP|EXDEV)$/);
+        }
+      });
+
+      test(`${name}: with further options`, async () => {
+        const { stdout, stderr } = await run("/v/tool; mount | grep ' on /v '", ["/v", "noexec", "nosuid"]);
+        assert.match(stderr, /Permission denied/);
+        assert.match(stdout, /nosuid,noexec/);
+        assert.match(stdout, /\(ro,/);
+      });
+    }
+  }
+
+  test("is refused where the plan is told of no such image", () => {
+    const spec = container.spec("true");
+    spec.mounts?.push({ destination: "/v", type: "image", source: "unknown" });
+    assert.throws(() => container.run(spec, { images }), /mount on \/v: unknown image unknown/);
+  });
+});
