@@ -32,6 +32,9 @@ export const FAILPOINTS = [
   "container-start:record",
   "container-start:failure",
 
+  "container-update:limits",
+  "container-update:record",
+
   "container-stop:signal",
   "container-exit:seen",
   "container-exit:record",

@@ -178,6 +178,12 @@ export function fakeEngine(overrides: EngineOverrides = {}): FakeEngine {
     removeContainer: doing("removeContainer"),
     container: (id) => known(sampleContainer, id),
     listContainers: () => [sampleContainer],
+    updateContainerResources: async (id, resources) => {
+      asked.push(["updateContainerResources", known(sampleContainer, id).id, resources]);
+    },
+    updatePodSandboxResources: async (id, change) => {
+      asked.push(["updatePodSandboxResources", known(samplePodSandbox, id).id, change]);
+    },
     execSync: async (id, command, timeoutMs) => {
       asked.push(["execSync", id, command, timeoutMs]);
       return { stdout: Buffer.from([0, 255, 10]), stderr: Buffer.from("no"), exitCode: 3 };

@@ -21,6 +21,8 @@ import { stopPodSandbox } from "./rpc/stop-pod-sandbox.ts";
 import { streamContainerStats } from "./rpc/stream-container-stats.ts";
 import { streamContainers } from "./rpc/stream-containers.ts";
 import { streamPodSandboxes } from "./rpc/stream-pod-sandboxes.ts";
+import { updateContainerResources } from "./rpc/update-container-resources.ts";
+import { updatePodSandboxResources } from "./rpc/update-pod-sandbox-resources.ts";
 import { updateRuntimeConfig } from "./rpc/update-runtime-config.ts";
 import { version } from "./rpc/version.ts";
 
@@ -39,7 +41,7 @@ export const runtimeService = {
   ListContainers: { unary: listContainers },
   StreamContainers: { stream: streamContainers },
   ContainerStatus: { unary: containerStatus },
-  UpdateContainerResources: UNIMPLEMENTED,
+  UpdateContainerResources: { unary: updateContainerResources },
   ReopenContainerLog: { unary: reopenContainerLog },
   ExecSync: { unary: execSync },
   Exec: UNIMPLEMENTED,
@@ -61,5 +63,5 @@ export const runtimeService = {
   ListPodSandboxMetrics: UNIMPLEMENTED,
   StreamPodSandboxMetrics: UNIMPLEMENTED,
   RuntimeConfig: { unary: runtimeConfig },
-  UpdatePodSandboxResources: UNIMPLEMENTED,
+  UpdatePodSandboxResources: { unary: updatePodSandboxResources },
 } as const satisfies RpcTable<RuntimeServiceHandlers>;

@@ -9,6 +9,7 @@ import { errorMessage, GantryError, wrapError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import { newIdentifier } from "../base/identifier.ts";
 import type { ImageRecord } from "../image/image.ts";
+import type { Spec } from "../oci/runtime-spec.ts";
 import { wallClockNs } from "./clock.ts";
 import { checkContainerConfig } from "./container-check.ts";
 import type { Container, ContainerConfig } from "./container.ts";
@@ -18,6 +19,7 @@ import { containerUser } from "./container-user.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { makeImageVolumes } from "./image-volume.ts";
 import type { PodSandbox } from "./pod-sandbox.ts";
+import type { LinuxResources } from "./resources.ts";
 import { podCgroupPath } from "./pod-stop.ts";
 import { signalName } from "./signal.ts";
 
@@ -99,7 +101,7 @@ async function build(
         sandbox.config.logDirectory && config.logPath
           ? join(sandbox.config.logDirectory, config.logPath)
           : "",
-      resources: config.resources ?? NO_RESOURCES,
+      resources: effectiveResources(context, id, config.resources ?? NO_RESOURCES, spec),
       user: { uid: user.uid, gid: user.gid, supplementalGroups: user.additionalGids },
       stopSignal: effectiveStopSignal(context, config, image),
     };
@@ -110,6 +112,22 @@ async function build(
   } catch (error) {
     throw wrapError(`container "${config.metadata.name}"`, error);
   }
+}
+
+/** The OOM score is what this daemon may give: without CAP_SYS_RESOURCE not lower than its own. */
+function effectiveResources(
+  context: EngineContext,
+  containerId: string,
+  asked: LinuxResources,
+  spec: Spec,
+): LinuxResources {
+  const oomScoreAdj = spec.process?.oomScoreAdj ?? asked.oomScoreAdj;
+  if (oomScoreAdj !== asked.oomScoreAdj)
+    context.log.info(
+      { containerId, asked: asked.oomScoreAdj, given: oomScoreAdj },
+      "OOM score cannot be that low",
+    );
+  return { ...asked, oomScoreAdj };
 }
 
 function requireReady(sandbox: PodSandbox): void {

@@ -76,16 +76,21 @@ export class ContainerTable {
 
   /** Adds a created container with its configuration, in one transaction. */
   add(entry: ContainerEntry, spec: Spec): void {
-    this.#store.transaction(() => {
-      this.#specs.put(entry.container.id, spec);
-      this.#write(entry);
-    });
+    this.saveWithSpec(entry, spec);
     this.#remember(entry);
   }
 
   /** Writes the entry's record after a change. */
   save(entry: ContainerEntry): void {
     this.#write(entry);
+  }
+
+  /** Writes the entry's record and configuration after a change of both. */
+  saveWithSpec(entry: ContainerEntry, spec: Spec): void {
+    this.#store.transaction(() => {
+      this.#specs.put(entry.container.id, spec);
+      this.#write(entry);
+    });
   }
 
   delete(entry: ContainerEntry): void {

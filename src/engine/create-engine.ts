@@ -7,11 +7,13 @@ import { listContainers, listPodSandboxes } from "./container-list.ts";
 import { removeContainer } from "./container-remove.ts";
 import { reopenContainerLog, startContainer } from "./container-start.ts";
 import { stopContainerEntry } from "./container-stop.ts";
+import { updateContainerResources } from "./container-update.ts";
 import { createEngineContext, type EngineOptions } from "./engine-context.ts";
 import type { Engine } from "./engine.ts";
 import { execSync } from "./exec-sync.ts";
 import { runPodSandbox } from "./pod-run.ts";
 import { removePodSandbox, stopPodSandbox } from "./pod-stop.ts";
+import { updatePodSandboxResources } from "./pod-update.ts";
 import { recover } from "./recovery.ts";
 import { verboseContainer, verbosePodSandbox, verboseStatus } from "./verbose.ts";
 
@@ -38,6 +40,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     removeContainer: (id, signal) => removeContainer(context, id, signal),
     container: (id) => context.containers.get(id).container,
     listContainers: (filter) => listContainers(context, filter),
+    updateContainerResources: async (id, resources, signal) =>
+      updateContainerResources(context, context.containers.get(id), resources, signal),
+    updatePodSandboxResources: (id, change, signal) => updatePodSandboxResources(context, id, change, signal),
     execSync: (id, command, timeoutMs, signal) => execSync(context, id, command, timeoutMs, signal),
     reopenContainerLog: (id) => reopenContainerLog(context, id),
     containerStats: (id) => containerStats(context, id),

@@ -3,11 +3,11 @@ import { existsSync } from "node:fs";
 import { afterEach, beforeEach, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { decodePlan } from "../oci/plan-decode.ts";
-import { type ContainerConfig, NO_SECURITY } from "./container.ts";
 import { createEngine } from "./create-engine.ts";
 import type { Engine } from "./engine.ts";
 import { fakeExec, FakeParts } from "./fake-parts.ts";
 import type { PodSandboxConfig } from "./pod-sandbox.ts";
+import { containerConfig, podConfig } from "./sample-config.ts";
 
 const never = new AbortController().signal;
 let parts: FakeParts;
@@ -21,52 +21,6 @@ afterEach(async () => {
   await engine.close();
   parts.remove();
 });
-
-function podConfig(more: Partial<PodSandboxConfig> = {}): PodSandboxConfig {
-  return {
-    metadata: { name: "p", uid: "u", namespace: "n", attempt: 0 },
-    hostname: "host",
-    logDirectory: "",
-    portMappings: [],
-    labels: { app: "x" },
-    annotations: {},
-    cgroupParent: "",
-    sysctls: {},
-    namespaces: { network: "pod", pid: "container", ipc: "pod", targetId: "" },
-    privileged: false,
-    readonlyRootfs: false,
-    ...more,
-  };
-}
-
-function containerConfig(more: Partial<ContainerConfig> = {}): ContainerConfig {
-  return {
-    metadata: { name: "c", attempt: 0 },
-    image: {
-      image: "example.com/app:1",
-      annotations: {},
-      userSpecifiedImage: "",
-      runtimeHandler: "",
-      imageRef: "",
-    },
-    command: [],
-    args: [],
-    workingDir: "",
-    env: [],
-    mounts: [],
-    devices: [],
-    cdiDevices: [],
-    labels: {},
-    annotations: {},
-    logPath: "",
-    stdin: false,
-    stdinOnce: false,
-    tty: false,
-    stopSignal: "",
-    security: NO_SECURITY,
-    ...more,
-  };
-}
 
 async function running(config = containerConfig()): Promise<{ pod: string; id: string }> {
   const pod = await engine.runPodSandbox(podConfig(), "", never);

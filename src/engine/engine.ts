@@ -8,7 +8,7 @@
 import type { ImageService } from "../image/image.ts";
 import type { Container, ContainerConfig, ContainerFilter } from "./container.ts";
 import type { PodSandbox, PodSandboxConfig, PodSandboxFilter } from "./pod-sandbox.ts";
-import type { ContainerStatsFilter, ContainerUsage } from "./resources.ts";
+import type { ContainerStatsFilter, ContainerUsage, LinuxResources } from "./resources.ts";
 
 // Front ends know the engine only, and so take these from here.
 export type { ImageRecord, ImageService, RegistryAuth } from "../image/image.ts";
@@ -63,6 +63,21 @@ export interface Engine {
   /** @throws not-found. */
   container(id: string): Container;
   listContainers(filter: ContainerFilter): Container[];
+
+  /**
+   * New limits for a container that is created or runs, all or none; zero and empty mean "unchanged".
+   * @throws not-found, failed-precondition, invalid-argument.
+   */
+  updateContainerResources(id: string, resources: LinuxResources, signal: AbortSignal): Promise<void>;
+  /**
+   * Remembers what the client has set for the pod's cgroup, which is the client's own; undefined leaves what was.
+   * @throws not-found.
+   */
+  updatePodSandboxResources(
+    id: string,
+    change: { overhead?: LinuxResources; resources?: LinuxResources },
+    signal: AbortSignal,
+  ): Promise<void>;
 
   /** @param timeoutMs 0: none. @throws deadline-exceeded, after the process was killed. */
   execSync(id: string, command: string[], timeoutMs: number, signal: AbortSignal): Promise<ExecSyncResult>;

@@ -12,6 +12,7 @@ import { silentLogger } from "../base/logger.ts";
 import type { ImageRecord, ImageService } from "../image/image.ts";
 import type { PodNetwork } from "../network/pod-network.ts";
 import type { Cgroup, CgroupManager } from "../oci/cgroup.ts";
+import type { Resources } from "../oci/runtime-spec.ts";
 import type { ExitRecord, Shim, ShimExec, ShimManager } from "../shim/shim.ts";
 import type { Snapshotter } from "../snapshotter/snapshotter.ts";
 import { openRecordStore } from "../store/record-store.ts";
@@ -90,6 +91,8 @@ export class FakeParts {
   readonly shims = new Map<string, FakeShim>();
   readonly pinned = new Set<string>();
   readonly snapshots = new Set<string>();
+  /** What cgroups were updated with. */
+  readonly updates: Resources[] = [];
   /** Shims do not answer who looks for them. */
   stuck = false;
   /** A step of `asked` that fails the next time. */
@@ -241,6 +244,15 @@ export class FakeParts {
       memoryDirectory: () => undefined,
       kill: () => Promise.resolve(),
       remove: async () => this.#ask("remove cgroup"),
+      processes: () => Promise.resolve([]),
+      check: (resources) => {
+        if (resources.unified) throw new GantryError("failed-precondition", "no v2 in this fake");
+      },
+      update: async (resources) => {
+        await this.#ask("update cgroup");
+        this.updates.push(resources);
+        return async () => this.#ask("restore cgroup");
+      },
     };
     const fake: Partial<CgroupManager> = {
       version: "v1",

@@ -4,7 +4,7 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { hostLimits } from "../oci/host-limits.ts";
+import { permittedOomScore } from "../oci/oom-score.ts";
 import { compilePlan } from "../oci/plan-compile.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
 import type { Shim } from "../shim/shim.ts";
@@ -77,7 +77,7 @@ function pauseSpec(context: EngineContext, sandbox: PodSandbox): Spec {
       user: { uid: 65535, gid: 65535 },
       noNewPrivileges: true,
       capabilities: {},
-      oomScoreAdj: Math.max(PAUSE_OOM_SCORE_ADJ, hostLimits().oomScoreAdjMin),
+      oomScoreAdj: permittedOomScore(PAUSE_OOM_SCORE_ADJ),
     },
     linux: {
       namespaces: [

@@ -91,6 +91,9 @@ export interface PodSandbox {
   netnsPath?: string;
   /** Pid of the built-in pause process of a shared PID namespace. */
   pausePid?: number;
+  /** Overhead and resources as last told by an update; before one, those of `config` hold. */
+  overhead?: LinuxResources;
+  resources?: LinuxResources;
 }
 
 export interface PodSandboxFilter {

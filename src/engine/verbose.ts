@@ -9,6 +9,8 @@ export function verbosePodSandbox(context: EngineContext, id: string): Record<st
     paths: podPaths(context.stateDirectory, sandbox.id),
     runtimeHandler: sandbox.runtimeHandler,
     network: { name: context.network.name, state: networkState, released: networkReleased },
+    overhead: sandbox.overhead ?? sandbox.config.overhead,
+    resources: sandbox.resources ?? sandbox.config.resources,
     config: sandbox.config,
   };
 }

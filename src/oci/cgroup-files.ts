@@ -1,7 +1,7 @@
 /**
  * The file operations that cgroup code is made of, as one small interface, so that tests can stand in for the
  * kernel, which fills a new directory with files. Synchronous: each takes some microseconds, less than handing
- * it to a thread would.
+ * it to a thread would. (The exception is `writeAside`.)
  *
  * Paths are the manager's: a root found at start and a checked path below it (checkCgroupPath). The cgroup
  * filesystems have no symbolic links.
@@ -16,6 +16,7 @@ import {
   rmdirSync,
   writeSync,
 } from "node:fs";
+import { open } from "node:fs/promises";
 import { GantryError, errnoCode } from "../base/errors.ts";
 
 export interface CgroupFiles {
@@ -28,6 +29,8 @@ export interface CgroupFiles {
   read(path: string): string | undefined;
   /** Writes to a file that exists. */
   write(path: string, value: string): void;
+  /** The same on another thread: for a limit of memory, at which the kernel may reclaim for seconds. */
+  writeAside(path: string, value: string): Promise<void>;
 }
 
 let buffer = Buffer.allocUnsafe(16 * 1024);
@@ -85,6 +88,14 @@ export const kernelCgroupFiles: CgroupFiles = {
       writeSync(fd, value);
     } finally {
       closeSync(fd);
+    }
+  },
+  async writeAside(path, value) {
+    const file = await open(path, constants.O_WRONLY | constants.O_TRUNC | constants.O_NOFOLLOW);
+    try {
+      await file.write(value);
+    } finally {
+      await file.close();
     }
   },
 };

@@ -3,10 +3,12 @@
  *
  *   v2      root/cgroup.controllers            one hierarchy
  *   v1      root/CONTROLLERS/…, root/systemd   one for each controller, or for several ("cpu,cpuacct")
- *   hybrid  v1, and root/unified               a v2 hierarchy besides; controllers are looked for on v1 first
+ *   hybrid  v1, and root/unified               a v2 hierarchy besides; controllers are looked for on v1 first; of those
+ *           that are in the v2 hierarchy only hugetlb is used
  */
 import { join } from "node:path";
 import { GantryError } from "../base/errors.ts";
+import { controllersOf } from "./cgroup-controllers.ts";
 import type { CgroupFiles } from "./cgroup-files.ts";
 
 const V1_CONTROLLERS = new Set(
@@ -23,12 +25,20 @@ export interface Hierarchies {
   v1Roots: readonly string[];
   /** Mount point of the v2 hierarchy; undefined on a host of v1 alone. */
   unified: string | undefined;
+  /** What the v2 hierarchy has; on a hybrid host few controllers or none. */
+  unifiedControllers: ReadonlySet<string>;
 }
 
 /** @throws GantryError failed-precondition where no cgroup filesystem is mounted. */
 export function findHierarchies(root: string, files: CgroupFiles): Hierarchies {
   if (files.read(join(root, "cgroup.controllers")) !== undefined) {
-    return { version: "v2", v1: new Map(), v1Roots: [], unified: root };
+    return {
+      version: "v2",
+      v1: new Map(),
+      v1Roots: [],
+      unified: root,
+      unifiedControllers: controllersOf(files, root),
+    };
   }
   const v1 = new Map<string, string>();
   const v1Roots: string[] = [];
@@ -48,5 +58,6 @@ export function findHierarchies(root: string, files: CgroupFiles): Hierarchies {
   }
   if (v1Roots.length === 0)
     throw new GantryError("failed-precondition", `no cgroup filesystem is mounted at ${root}`);
-  return { version: "v1", v1, v1Roots, unified };
+  const unifiedControllers = unified === undefined ? new Set<string>() : controllersOf(files, unified);
+  return { version: "v1", v1, v1Roots, unified, unifiedControllers };
 }

@@ -91,6 +91,7 @@ function fakeTree(kinds: string[]) {
   };
   const files: CgroupFiles = {
     ...kernelCgroupFiles,
+    writeAside: async (path, value) => files.write(path, value),
     mkdir(directory) {
       const made = kernelCgroupFiles.mkdir(directory);
       if (made) populate(directory, kindOf(directory));

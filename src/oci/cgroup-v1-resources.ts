@@ -1,12 +1,15 @@
 /** The OCI's resources as writes to v1 control files (config-linux.md, "Control groups"; the kernel's cgroup-v1 docs). */
 import { join } from "node:path";
 import { GantryError } from "../base/errors.ts";
+import { checkPageSize, v2HugepageWrites } from "./cgroup-v2-resources.ts";
 import type { CgroupWrite } from "./cgroup-write.ts";
 import type { DeviceRule, Resources } from "./runtime-spec.ts";
 
 export interface V1Target {
   /** The group's directory in a controller's hierarchy; undefined where the host does not have the controller. */
   directory(controller: string): string | undefined;
+  /** The group's directory in the v2 hierarchy of a hybrid host, where the controller is there. */
+  unifiedDirectory(controller: string): string | undefined;
   read(path: string): string | undefined;
 }
 
@@ -55,9 +58,14 @@ export function v1Writes(resources: Resources, target: V1Target): CgroupWrite[] 
   put("cpuset", "cpuset.mems", cpu?.mems || undefined);
   if (pids) put("pids", "pids.max", pids.limit > 0 ? pids.limit : "max");
   for (const { pageSize, limit } of resources.hugepageLimits ?? []) {
-    if (!/^[0-9]+[KMG]B$/.test(pageSize))
-      throw new GantryError("invalid-argument", `cgroup: page size ${JSON.stringify(pageSize)}`);
+    const unified = target.unifiedDirectory("hugetlb");
+    if (unified !== undefined) {
+      writes.push(...v2HugepageWrites(unified, pageSize, limit));
+      continue;
+    }
+    checkPageSize(pageSize);
     put("hugetlb", `hugetlb.${pageSize}.limit_in_bytes`, limit, limit === 0);
+    if (target.directory("hugetlb")) put("hugetlb", `hugetlb.${pageSize}.rsvd.limit_in_bytes`, limit, true);
   }
   const { weight, leafWeight } = resources.blockIO ?? {};
   if (weight) {
@@ -84,14 +92,7 @@ function putMemory({ memory }: Resources, target: V1Target, put: Put): void {
     );
   }
   const directory = target.directory("memory");
-  if (memory.checkBeforeUpdate && limit !== undefined && limit > 0 && directory) {
-    const usage = Number(target.read(join(directory, "memory.usage_in_bytes")) ?? 0);
-    if (usage > limit)
-      throw new GantryError(
-        "failed-precondition",
-        `cgroup: memory limit ${limit} is below the usage ${usage}`,
-      );
-  }
+  // checkBeforeUpdate needs nothing: v1 itself refuses a limit that the group cannot be brought below.
   const current = directory ? target.read(join(directory, "memory.memsw.limit_in_bytes")) : undefined;
   const putLimit = (): void => put("memory", "memory.limit_in_bytes", limit);
   // Without swap accounting, "no swap" cannot be promised and is not asked for by name: it is the default.

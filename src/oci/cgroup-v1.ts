@@ -6,13 +6,14 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
+import { enableControllers } from "./cgroup-controllers.ts";
 import type { CgroupFiles } from "./cgroup-files.ts";
 import type { Hierarchies } from "./cgroup-hierarchies.ts";
 import { killAll, processesIn, removeDirectories, removeEmptyDirectories } from "./cgroup-teardown.ts";
 import { v1Writes } from "./cgroup-v1-resources.ts";
 import { v1Stats } from "./cgroup-v1-stats.ts";
-import { applyUpdate, applyWrites, makeDirectories } from "./cgroup-write.ts";
-import type { Cgroup, CgroupEntries, CgroupStats } from "./cgroup.ts";
+import { applyUpdate, applyWrites, makeDirectories, type CgroupWrite } from "./cgroup-write.ts";
+import type { Cgroup, CgroupEntries, CgroupStats, UndoUpdate } from "./cgroup.ts";
 import type { Resources } from "./runtime-spec.ts";
 
 const FREEZE_TIMEOUT_MS = 10_000;
@@ -43,6 +44,7 @@ export class V1Cgroup implements Cgroup {
         // Also of directories that were there: whoever made them may have died before it came to this.
         inheritCpuset(files, join(root, this.path), root);
       }
+      this.#enableUnified(resources);
       if (!isNew && processesIn(files, this.#listing()).length > 0) {
         throw new GantryError("already-exists", `cgroup ${this.path} exists and has processes`);
       }
@@ -69,9 +71,14 @@ export class V1Cgroup implements Cgroup {
     return this.#directory("memory");
   }
 
-  async update(resources: Resources): Promise<void> {
+  async update(resources: Resources): Promise<UndoUpdate> {
     this.#mustExist();
-    applyUpdate(this.#files, this.#writes(resources));
+    this.#enableUnified(resources);
+    return await applyUpdate(this.#files, this.#writes(resources));
+  }
+
+  check(resources: Resources): void {
+    this.#writes(resources);
   }
 
   async stats(): Promise<CgroupStats> {
@@ -130,9 +137,26 @@ export class V1Cgroup implements Cgroup {
     return join(this.#hierarchies.unified ?? (this.#hierarchies.v1Roots[0] as string), this.path);
   }
 
-  #writes(resources: Resources) {
+  /** The directory in the v2 hierarchy, for a controller that is there. */
+  #unifiedDirectory(controller: string): string | undefined {
+    const { unified, unifiedControllers } = this.#hierarchies;
+    return unified !== undefined && unifiedControllers.has(controller) ? join(unified, this.path) : undefined;
+  }
+
+  /** Has the controllers of the v2 hierarchy in the group, if the limits need them: few containers use huge pages. */
+  #enableUnified({ hugepageLimits }: Resources): void {
+    if (!hugepageLimits?.length || this.#unifiedDirectory("hugetlb") === undefined) return;
+    let above = this.#hierarchies.unified as string;
+    for (const part of this.path.split("/").filter(Boolean)) {
+      enableControllers(this.#files, above, ["hugetlb"]);
+      above = join(above, part);
+    }
+  }
+
+  #writes(resources: Resources): CgroupWrite[] {
     return v1Writes(resources, {
       directory: (controller) => this.#directory(controller),
+      unifiedDirectory: (controller) => this.#unifiedDirectory(controller),
       read: (path) => this.#files.read(path),
     });
   }

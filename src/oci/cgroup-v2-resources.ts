@@ -1,6 +1,7 @@
 /** The OCI's resources, whose units are those of v1, as writes to v2 control files (the kernel's cgroup-v2 docs). */
 import { join } from "node:path";
 import { GantryError } from "../base/errors.ts";
+import { statField } from "./cgroup-stat-text.ts";
 import type { CgroupWrite } from "./cgroup-write.ts";
 import type { Resources } from "./runtime-spec.ts";
 
@@ -56,10 +57,7 @@ export function v2Writes(
   }
   if (pids) put("pids.max", pids.limit > 0 ? pids.limit : "max");
   for (const { pageSize, limit } of resources.hugepageLimits ?? []) {
-    if (!/^[0-9]+[KMG]B$/.test(pageSize))
-      throw new GantryError("invalid-argument", `cgroup: page size ${JSON.stringify(pageSize)}`);
-    put(`hugetlb.${pageSize}.max`, limit, limit === 0);
-    put(`hugetlb.${pageSize}.rsvd.max`, limit, true);
+    writes.push(...v2HugepageWrites(directory, pageSize, limit));
   }
   if (blockIO?.weight) {
     const bfq = read(join(directory, "io.bfq.weight")) !== undefined;
@@ -74,6 +72,22 @@ export function v2Writes(
   return writes;
 }
 
+/** @throws GantryError invalid-argument unless it is like "2MB": it becomes part of a file's name. */
+export function checkPageSize(pageSize: string): void {
+  if (!/^[0-9]+[KMG]B$/.test(pageSize))
+    throw new GantryError("invalid-argument", `cgroup: page size ${JSON.stringify(pageSize)}`);
+}
+
+/** Pages in use, and pages reserved by a mapping, which is refused at once instead of killing at the first access. */
+export function v2HugepageWrites(directory: string, pageSize: string, limit: number): CgroupWrite[] {
+  checkPageSize(pageSize);
+  const value = String(limit);
+  return [
+    { directory, file: `hugetlb.${pageSize}.max`, value, ...(limit === 0 && { optional: true }) },
+    { directory, file: `hugetlb.${pageSize}.rsvd.max`, value, optional: true },
+  ];
+}
+
 function putMemory(
   memory: NonNullable<Resources["memory"]>,
   directory: string,
@@ -84,11 +98,13 @@ function putMemory(
   if (memory.disableOOMKiller)
     throw new GantryError("failed-precondition", "cgroup: v2 cannot disable the OOM killer");
   if (memory.checkBeforeUpdate && limit !== undefined && limit > 0) {
-    const usage = Number(read(join(directory, "memory.current")) ?? 0);
+    // Where v1 refuses, v2 kills. What the kernel drops without harm does not count.
+    const cached = statField(read(join(directory, "memory.stat")) ?? "", "inactive_file");
+    const usage = Number(read(join(directory, "memory.current")) ?? 0) - cached;
     if (usage > limit)
       throw new GantryError(
         "failed-precondition",
-        `cgroup: memory limit ${limit} is below the usage ${usage}`,
+        `cgroup: memory limit ${limit} is below the ${usage} bytes in use`,
       );
   }
   // v1's limit is on memory and swap together, v2's on swap alone.

@@ -7,12 +7,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import { deviceFilter } from "./cgroup-device-filter.ts";
+import { enableControllers } from "./cgroup-controllers.ts";
 import type { CgroupFiles } from "./cgroup-files.ts";
 import { limitOf, nowNs, statField } from "./cgroup-stat-text.ts";
 import { killAll, processesIn, removeDirectories, removeEmptyDirectories } from "./cgroup-teardown.ts";
 import { v2Writes } from "./cgroup-v2-resources.ts";
-import { applyUpdate, applyWrites, makeDirectories } from "./cgroup-write.ts";
-import type { Cgroup, CgroupEntries, CgroupStats } from "./cgroup.ts";
+import { applyUpdate, applyWrites, makeDirectories, type CgroupWrite } from "./cgroup-write.ts";
+import type { Cgroup, CgroupEntries, CgroupStats, UndoUpdate } from "./cgroup.ts";
 import type { Resources } from "./runtime-spec.ts";
 
 const FREEZE_TIMEOUT_MS = 10_000;
@@ -46,16 +47,13 @@ export class V2Cgroup implements Cgroup {
       failpoint("cgroup-create:directory");
       let above = this.#root;
       for (const part of this.path.split("/").filter(Boolean)) {
-        enableControllers(files, above);
+        enableControllers(files, above, WANTED_CONTROLLERS);
         above = join(above, part);
       }
       if (!isNew && processesIn(files, this.#directory).length > 0) {
         throw new GantryError("already-exists", `cgroup ${this.path} exists and has processes`);
       }
-      applyWrites(
-        files,
-        v2Writes(resources, this.#directory, (path) => files.read(path)),
-      );
+      applyWrites(files, this.#writes(resources));
       if (resources.devices) this.#attach(this.#directory, deviceFilter(resources.devices));
     } catch (error) {
       for (const directory of made.reverse()) {
@@ -77,13 +75,21 @@ export class V2Cgroup implements Cgroup {
     return this.#directory;
   }
 
-  async update(resources: Resources): Promise<void> {
+  async update(resources: Resources): Promise<UndoUpdate> {
     this.#mustExist();
-    applyUpdate(
-      this.#files,
-      v2Writes(resources, this.#directory, (path) => this.#files.read(path)),
-    );
-    if (resources.devices) this.#attach(this.#directory, deviceFilter(resources.devices));
+    const filter = resources.devices && deviceFilter(resources.devices);
+    const undo = await applyUpdate(this.#files, this.#writes(resources));
+    try {
+      if (filter) this.#attach(this.#directory, filter);
+    } catch (error) {
+      await undo();
+      throw error;
+    }
+    return undo;
+  }
+
+  check(resources: Resources): void {
+    this.#writes(resources);
   }
 
   async stats(): Promise<CgroupStats> {
@@ -135,6 +141,10 @@ export class V2Cgroup implements Cgroup {
     return removeEmptyDirectories(this.#files, [this.#directory]);
   }
 
+  #writes(resources: Resources): CgroupWrite[] {
+    return v2Writes(resources, this.#directory, (path) => this.#files.read(path));
+  }
+
   #mustExist(): void {
     if (this.#files.read(join(this.#directory, "cgroup.procs")) === undefined) {
       throw new GantryError("not-found", `cgroup ${this.path} does not exist`);
@@ -156,25 +166,6 @@ export class V2Cgroup implements Cgroup {
           `cgroup ${this.path} did not ${frozen ? "freeze" : "thaw"}`,
         );
       }
-    }
-  }
-}
-
-/**
- * Enables for the children of a group what it has itself. One that the kernel refuses (a group with processes of its
- * own) stays off, and shows when a limit needs it.
- */
-function enableControllers(files: CgroupFiles, directory: string): void {
-  const words = (file: string): Set<string> =>
-    new Set((files.read(join(directory, file)) ?? "").split(/\s+/));
-  const available = words("cgroup.controllers");
-  const enabled = words("cgroup.subtree_control");
-  for (const controller of WANTED_CONTROLLERS) {
-    if (!available.has(controller) || enabled.has(controller)) continue;
-    try {
-      files.write(join(directory, "cgroup.subtree_control"), `+${controller}`);
-    } catch {
-      // See above.
     }
   }
 }

@@ -3,8 +3,9 @@
  * happens as a whole or leaves the old values.
  */
 import { dirname, join } from "node:path";
-import { errnoCode, GantryError, type ErrorKind } from "../base/errors.ts";
+import { errnoCode, errorMessage, GantryError, wrapError, type ErrorKind } from "../base/errors.ts";
 import type { CgroupFiles } from "./cgroup-files.ts";
+import type { UndoUpdate } from "./cgroup.ts";
 
 export interface CgroupWrite {
   directory: string;
@@ -24,13 +25,29 @@ const KIND_OF_ERRNO: Record<string, ErrorKind> = {
   EPERM: "permission-denied",
 };
 
-/** A write that failed, in words: the file, the value, and a missing controller named as such. */
-function writeError(write: CgroupWrite, error: unknown): GantryError {
+/** A write that failed, in words: the file, the value, and the usual reasons named as such. */
+function writeError(files: CgroupFiles, write: CgroupWrite, error: unknown): GantryError {
   const code = errnoCode(error) ?? "";
   const path = join(write.directory, write.file);
-  const reason = code === "ENOENT" ? "this host has no such limit" : code;
+  const { kind, reason } = explain(files, write, code);
   const message = `cgroup: write ${JSON.stringify(write.value)} to ${path}: ${reason}`;
-  return new GantryError(KIND_OF_ERRNO[code] ?? "internal", message, { cause: error });
+  return new GantryError(kind, message, { cause: error });
+}
+
+function explain(
+  files: CgroupFiles,
+  { directory, file }: CgroupWrite,
+  code: string,
+): { kind: ErrorKind; reason: string } {
+  const kind = KIND_OF_ERRNO[code] ?? "internal";
+  if (code === "ENOENT") return { kind, reason: "this host has no such limit" };
+  if (code === "EBUSY" && /^memory\.(memsw\.)?limit_in_bytes$/.test(file)) {
+    const usage = files.read(join(directory, file.replace("limit", "usage")))?.trim() ?? "more";
+    return { kind, reason: `${usage} bytes are in use (EBUSY)` };
+  }
+  if (code === "EACCES" && file.startsWith("cpuset."))
+    return { kind: "failed-precondition", reason: "the group above it has not all of them (EACCES)" };
+  return { kind, reason: code };
 }
 
 function applyOne(files: CgroupFiles, write: CgroupWrite): void {
@@ -38,7 +55,7 @@ function applyOne(files: CgroupFiles, write: CgroupWrite): void {
     files.write(join(write.directory, write.file), write.value);
   } catch (error) {
     if (write.optional && errnoCode(error) === "ENOENT") return;
-    throw writeError(write, error);
+    throw writeError(files, write, error);
   }
 }
 
@@ -64,29 +81,74 @@ export function applyWrites(files: CgroupFiles, writes: readonly CgroupWrite[]):
 /**
  * Applies the writes, or none: what was written is put back, in reverse order, when one is refused. Files whose
  * text cannot be written back as it is read (device lists) are not restored.
+ * @returns what puts the old values back later.
  */
-export function applyUpdate(files: CgroupFiles, writes: readonly CgroupWrite[]): void {
+export async function applyUpdate(files: CgroupFiles, writes: readonly CgroupWrite[]): Promise<UndoUpdate> {
   const old: CgroupWrite[] = [];
   for (const { directory, file } of writes) {
     const text = file.startsWith("devices.") ? undefined : files.read(join(directory, file));
     if (text !== undefined) old.unshift({ directory, file, value: text.trim() });
   }
   try {
-    applyWrites(files, writes);
+    let quick: CgroupWrite[] = [];
+    for (const write of writes) {
+      if (!write.file.startsWith("memory.")) {
+        quick.push(write);
+        continue;
+      }
+      applyWrites(files, quick);
+      quick = [];
+      await applyAside(files, write);
+    }
+    applyWrites(files, quick);
   } catch (error) {
-    // An order that raises limits cannot lower them: what is refused in the first round is tried once more.
-    let pending = old;
-    for (let round = 0; round < 2 && pending.length > 0; round++) {
-      pending = pending.filter((write) => {
-        try {
-          files.write(join(write.directory, write.file), write.value);
-          return false;
-        } catch {
-          return true;
-        }
-      });
+    try {
+      await restore(files, old);
+    } catch (lost) {
+      throw wrapError(`${errorMessage(error)}; then`, lost);
     }
     throw error;
+  }
+  return () => restore(files, old);
+}
+
+async function applyAside(files: CgroupFiles, write: CgroupWrite): Promise<void> {
+  try {
+    await files.writeAside(join(write.directory, write.file), write.value);
+  } catch (error) {
+    if (write.optional && errnoCode(error) === "ENOENT") return;
+    throw writeError(files, write, error);
+  }
+}
+
+/** An order that raises limits cannot lower them: what is refused in the first round is tried once more. */
+async function restore(files: CgroupFiles, old: readonly CgroupWrite[]): Promise<void> {
+  let pending = [...old];
+  for (let round = 0; round < 2 && pending.length > 0; round++) {
+    const refused: CgroupWrite[] = [];
+    for (const write of pending) if (!(await putBack(files, write))) refused.push(write);
+    pending = refused;
+  }
+  if (pending.length > 0) {
+    const names = pending.map(({ directory, file }) => join(directory, file));
+    throw new GantryError("internal", `cgroup: the old values of ${names.join(", ")} could not be put back`);
+  }
+}
+
+/** True where the old value holds. A file of several lines takes one line at a time. */
+async function putBack(files: CgroupFiles, { directory, file, value }: CgroupWrite): Promise<boolean> {
+  const path = join(directory, file);
+  const holds = (): boolean => {
+    const text = files.read(path);
+    return text === undefined || text.trim() === value;
+  };
+  if (holds()) return true;
+  try {
+    // A write without any byte would not reach the kernel.
+    for (const line of value.split("\n")) await files.writeAside(path, line === "" ? "\n" : line);
+    return true;
+  } catch {
+    return holds();
   }
 }
 

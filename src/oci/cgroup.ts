@@ -42,13 +42,19 @@ export interface CgroupStats {
   oomKills: number;
 }
 
+/** @throws GantryError internal where a value can no longer be put back, naming the files. */
+export type UndoUpdate = () => Promise<void>;
+
 export interface Cgroup {
   /** Path as in cgroupsPath: "/kubepods/pod1/ab12…". */
   readonly path: string;
   entries(): CgroupEntries;
   /** v1: the memory controller's directory; v2: the group's. For OOM detection by the shim. */
   memoryDirectory(): string | undefined;
-  update(resources: Resources): Promise<void>;
+  /** Resolves with what puts the old values back, for a caller whose own next step fails. */
+  update(resources: Resources): Promise<UndoUpdate>;
+  /** Refuses what `create` or `update` would refuse before their first write; the group need not exist. */
+  check(resources: Resources): void;
   stats(): Promise<CgroupStats>;
   freeze(): Promise<void>;
   thaw(): Promise<void>;

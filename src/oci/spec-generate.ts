@@ -8,6 +8,7 @@ import { GantryError } from "../base/errors.ts";
 import { checkSysctls } from "../base/sysctl.ts";
 import { containerCapabilities } from "./capabilities.ts";
 import { hostLimits, type HostLimits } from "./host-limits.ts";
+import { permittedOomScore } from "./oom-score.ts";
 import {
   NAMESPACE_TYPES,
   type Linux,
@@ -57,7 +58,7 @@ function specProcess(input: SpecInput, host: HostLimits): Process {
     cwd,
     capabilities: containerCapabilities(process.capabilities, input.privileged, host),
     noNewPrivileges: process.noNewPrivileges,
-    oomScoreAdj: Math.max(input.resources.oomScoreAdj, host.oomScoreAdjMin),
+    oomScoreAdj: permittedOomScore(input.resources.oomScoreAdj, host),
   };
   if (process.apparmorProfile) result.apparmorProfile = process.apparmorProfile;
   if (process.selinuxLabel) result.selinuxLabel = process.selinuxLabel;

@@ -31,3 +31,63 @@ export function resourcesFromLimits(limits: ResourceLimits): Resources {
   if (Object.keys(limits.unified).length > 0) resources.unified = limits.unified;
   return resources;
 }
+
+/**
+ * The limits after a change. What the change does not give stays. Huge pages count by page size, `unified` by file.
+ *
+ * A new limit of memory without one of memory and swap leaves the allowance of swap beside it as it was: on v1 the
+ * two are one file's number, which would else forbid to raise the one and loosen swap when the other is lowered.
+ */
+export function changedLimits(old: ResourceLimits, change: ResourceLimits): ResourceLimits {
+  const sizes = new Set(change.hugepageLimits.map(({ pageSize }) => pageSize));
+  return {
+    cpuPeriodUs: change.cpuPeriodUs || old.cpuPeriodUs,
+    cpuQuotaUs: change.cpuQuotaUs || old.cpuQuotaUs,
+    cpuShares: change.cpuShares || old.cpuShares,
+    memoryLimitBytes: change.memoryLimitBytes || old.memoryLimitBytes,
+    memorySwapLimitBytes: change.memorySwapLimitBytes || keptSwap(old, change.memoryLimitBytes),
+    oomScoreAdj: change.oomScoreAdj || old.oomScoreAdj,
+    cpusetCpus: change.cpusetCpus || old.cpusetCpus,
+    cpusetMems: change.cpusetMems || old.cpusetMems,
+    hugepageLimits: [
+      ...old.hugepageLimits.filter(({ pageSize }) => !sizes.has(pageSize)),
+      ...change.hugepageLimits,
+    ],
+    unified: { ...old.unified, ...change.unified },
+  };
+}
+
+function keptSwap(old: ResourceLimits, memoryLimitBytes: number): number {
+  const { memorySwapLimitBytes: both, memoryLimitBytes: memory } = old;
+  if (!memoryLimitBytes || both <= 0) return both;
+  if (memoryLimitBytes < 0 || memory <= 0) return Math.min(memoryLimitBytes, 0);
+  return memoryLimitBytes + Math.max(0, both - memory);
+}
+
+/**
+ * What is to be written for a change: its own limits, with both of memory's where one changes.
+ * @param changed what changedLimits gives for it.
+ */
+export function resourcesOfChange(changed: ResourceLimits, change: ResourceLimits): Resources {
+  const memory = change.memoryLimitBytes || change.memorySwapLimitBytes;
+  return resourcesFromLimits({
+    ...change,
+    memoryLimitBytes: memory ? changed.memoryLimitBytes : 0,
+    memorySwapLimitBytes: memory ? changed.memorySwapLimitBytes : 0,
+  });
+}
+
+/** Resources with those of a change put over them. */
+export function changedResources(old: Resources, change: Resources): Resources {
+  const { cpu, memory, hugepageLimits, unified, ...others } = change;
+  const changed: Resources = { ...old, ...others };
+  if (cpu) changed.cpu = { ...old.cpu, ...cpu };
+  if (memory) changed.memory = { ...old.memory, ...memory };
+  if (unified) changed.unified = { ...old.unified, ...unified };
+  if (hugepageLimits) {
+    const sizes = new Set(hugepageLimits.map(({ pageSize }) => pageSize));
+    const kept = (old.hugepageLimits ?? []).filter(({ pageSize }) => !sizes.has(pageSize));
+    changed.hugepageLimits = [...kept, ...hugepageLimits];
+  }
+  return changed;
+}

@@ -73,6 +73,11 @@ export async function podLife(call: Caller, options: PodLifeOptions): Promise<vo
   const said = await call((cri, limit) => cri.ExecSync(exec, limit));
   assert.deepEqual([said.stdout.toString(), said.exit_code], ["out\n", 3]);
 
+  const update = { container_id: main, linux: { cpu_shares: 345 } };
+  await call((cri, limit) => cri.UpdateContainerResources(update, limit));
+  const updated = await call((cri, limit) => cri.ContainerStatus({ container_id: main }, limit));
+  assert.equal(updated.status?.resources?.linux?.cpu_shares, "345");
+
   await call((cri, limit) => cri.StopContainer({ container_id: main, timeout: 20 }, limit));
   assert.deepEqual(await status(main), { state: "CONTAINER_EXITED", exit_code: 7, reason: "Error" });
   for (const container_id of [main, broken])

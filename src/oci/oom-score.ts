@@ -1,0 +1,56 @@
+/**
+ * Changing the OOM score adjustment of the processes of a group (proc_pid_oom_score_adj(5)).
+ *
+ * Those that have the old value get the new one; a process that was given another one by its own program keeps it.
+ * A process that has ended, or that we may not change, is passed over: the score is advice, and a limit is not.
+ */
+import { closeSync, constants, openSync, readFileSync, writeFileSync } from "node:fs";
+import type { Cgroup } from "./cgroup.ts";
+import { hostLimits } from "./host-limits.ts";
+
+/** The adjustment as far as this process may lower one. */
+export function permittedOomScore(wanted: number, { oomScoreAdjMin } = hostLimits()): number {
+  return Math.max(wanted, oomScoreAdjMin);
+}
+
+/** @returns how many processes were changed, and how many of those that should have been could not be. */
+export async function changeOomScore(
+  group: Pick<Cgroup, "processes">,
+  from: number,
+  to: number,
+): Promise<{ changed: number; refused: number }> {
+  const held = new Map<number, number>();
+  try {
+    for (const pid of await group.processes()) hold(held, pid);
+    // A pid in the group before and after its directory was opened is that directory's process.
+    const still = new Set(await group.processes());
+    const outcomes = [...held].filter(([pid]) => still.has(pid)).map(([, fd]) => changeOne(fd, from, to));
+    const count = (outcome: string): number => outcomes.filter((each) => each === outcome).length;
+    return { changed: count("changed"), refused: count("refused") };
+  } finally {
+    for (const fd of held.values()) closeSync(fd);
+  }
+}
+
+function hold(held: Map<number, number>, pid: number): void {
+  try {
+    held.set(pid, openSync(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY));
+  } catch {
+    // It has ended.
+  }
+}
+
+function changeOne(processDirectory: number, from: number, to: number): "changed" | "kept" | "refused" {
+  const path = `/proc/self/fd/${processDirectory}/oom_score_adj`;
+  try {
+    if (Number(readFileSync(path, "latin1")) !== from) return "kept";
+  } catch {
+    return "kept";
+  }
+  try {
+    writeFileSync(path, String(to), { flag: "r+" });
+    return "changed";
+  } catch {
+    return "refused";
+  }
+}
