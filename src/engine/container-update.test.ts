@@ -1,6 +1,7 @@
 /** New limits for containers, on fake parts: what is written, what is recorded, and what a failure leaves. */
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { createEngine } from "./create-engine.ts";
 import type { Engine } from "./engine.ts";
 import { FakeParts } from "./fake-parts.ts";
@@ -31,8 +32,8 @@ async function container(resources?: LinuxResources): Promise<string> {
 }
 const recorded = (id: string): Partial<LinuxResources> =>
   Object.fromEntries(
-    Object.entries(engine.container(id).resources).filter(([, value]) =>
-      typeof value === "object" ? Object.keys(value).length > 0 : value !== 0 && value !== "",
+    Object.entries(engine.container(id).resources).filter(
+      ([name, value]) => !isDeepStrictEqual(value, NO_RESOURCES[name as keyof LinuxResources]),
     ),
   );
 const specOf = (id: string): { linux: { resources: Resources }; process: { oomScoreAdj: number } } =>
