@@ -12,6 +12,11 @@ interface Options extends ConfigOverrides {
 
 /** Runs what the arguments ask for. Resolves when a command is done; `serve` goes on until it is stopped. */
 export async function parseCommandLine(argv: readonly string[]): Promise<void> {
+  await gantrydCommand().parseAsync(argv);
+}
+
+/** The command line as data: its manual page and its completion are made from it too. */
+export function gantrydCommand(): Command {
   const program = new Command("gantryd")
     .description("A Kubernetes container runtime: serves the CRI on a unix socket.")
     .version(VERSION)
@@ -46,5 +51,5 @@ export async function parseCommandLine(argv: readonly string[]): Promise<void> {
         `${files.length > 0 ? files.join(", ") : "built-in defaults"}: the configuration is right\n`,
       );
     });
-  await program.parseAsync(argv);
+  return program;
 }

@@ -97,3 +97,13 @@ export function configReference(): string {
   }
   return lines.join("\n");
 }
+
+/** The reference as plain paragraphs, one a setting. */
+export function configReferenceLines(): string[] {
+  return sections().flatMap(({ name, settings }) =>
+    settings.map(
+      ({ key, text, fallback }) =>
+        `${name === "" ? key : `[${name}] ${key}`} (default: ${valueText(fallback)}): ${text}`,
+    ),
+  );
+}
