@@ -30,6 +30,7 @@ export const PACKAGES: Record<string, readonly string[]> = {
   "pino-pretty": ["daemon"],
   "smol-toml": ["daemon", "image"],
   valibot: ["daemon", "oci"],
+  yaml: ["oci"],
 };
 
 /** Built-in modules that only these modules may import; the others are free. */

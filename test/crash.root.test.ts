@@ -29,6 +29,11 @@ before(async () => {
   await mkdir(daemon.path("logs"));
   const layers = ["one", "two"].map((name) => layerOf([file(name, name.repeat(1000))]));
   await pushImage(registry.host, "small:1", layers, { Cmd: ["x"] });
+  const hooks = ["createRuntime", "poststop"].map((hookName) => ({ hookName, path: "/bin/true" }));
+  const devices = [{ name: "one", containerEdits: { hooks } }];
+  await mkdir(daemon.path("cdi"));
+  const cdi = { cdiVersion: "1.0.0", kind: "test.example/hooked", devices };
+  await writeFile(daemon.path("cdi", "hooked.json"), JSON.stringify(cdi));
   keeper = new Keeper(daemon);
   keeper.whenDead = () => arm("");
   call = (work) => keeper.call((client) => work(client, { timeoutMs: CALL_TIMEOUT_MS }));
@@ -60,7 +65,12 @@ for (const point of FAILPOINTS.filter((name) => !name.startsWith("recovery:"))) 
     const deaths = keeper.deaths;
     await arm(point);
     if (/^(pull|content|image)/.test(point)) await imageLife(call, SMALL);
-    else await podLife(call, { name: point.replace(":", "-"), logDirectory: setting.daemon.path("logs") });
+    else
+      await podLife(call, {
+        name: point.replace(":", "-"),
+        logDirectory: setting.daemon.path("logs"),
+        device: "test.example/hooked=one",
+      });
     await atRest();
     assert.equal(keeper.deaths - deaths, 1, `${point} was passed`);
   });

@@ -29,6 +29,7 @@ static const struct plan_entry ENTRIES[] = {
     {PLAN_OP_KEYRING, op_keyring},
     {PLAN_OP_CURRENT_ROOT, op_current_root},
     {PLAN_OP_PROPAGATION, op_propagation},
+    {PLAN_OP_PRIVATE_MOUNT, op_private_mount},
     {PLAN_OP_ROOT_OVERLAY, op_root_overlay},
     {PLAN_OP_ROOT_BIND, op_root_bind},
     {PLAN_OP_MOUNT, op_mount},

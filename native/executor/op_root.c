@@ -5,6 +5,7 @@
 #include "overlay.h"
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 int op_current_root(struct plan_context *context, const struct wire_record *record) {
     (void)record;
@@ -18,6 +19,27 @@ int op_propagation(struct plan_context *context, const struct wire_record *recor
     if (mount(NULL, target, NULL, (unsigned long)op.flags, NULL) < 0)
         return plan_fail(context, "mount", target);
     return 0;
+}
+
+/* Upwards from the directory as long as it is the same mount: only its root can be changed. */
+int op_private_mount(struct plan_context *context, const struct wire_record *record) {
+    PLAN_FIELDS(private_mount, op);
+    PLAN_STRING(path, op.path);
+    PLAN_FD directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) return plan_fail(context, "open", path);
+    struct stat here, above;
+    if (fstat(directory, &here) < 0) return plan_fail(context, "fstat", path);
+    for (;;) {
+        int up = call_openat2(directory, "..", O_PATH | O_DIRECTORY, 0, RESOLVE_NO_XDEV);
+        if (up < 0 && errno == EXDEV) break;
+        if (up < 0 || fstat(up, &above) < 0) return plan_fail(context, "openat2", path);
+        close(directory);
+        directory = up;
+        if (above.st_dev == here.st_dev && above.st_ino == here.st_ino) break; /* the root directory */
+        here = above;
+    }
+    struct mount_change change = {.propagation = MS_PRIVATE};
+    return mounting_change(context, directory, &change, path);
 }
 
 /*

@@ -11,7 +11,8 @@
 plan_operation op_join_pidfd, op_join_namespace, op_unshare, op_time_offsets, op_become_root, op_cgroup_join,
     op_fork, op_keyring;
 /* op_root.c */
-plan_operation op_current_root, op_propagation, op_root_overlay, op_root_bind, op_pivot, op_root_attributes;
+plan_operation op_current_root, op_propagation, op_private_mount, op_root_overlay, op_root_bind, op_pivot,
+    op_root_attributes;
 /* op_mount.c */
 plan_operation op_mount, op_bind, op_remount, op_readonly_path, op_mask_path;
 /* op_image.c */

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "wire.h"
 
-#define PLAN_FINGERPRINT 0x53673e9au
+#define PLAN_FINGERPRINT 0x3fd916bu
 
 #define PLAN_HEADER_MAGIC 0x4e4c5047u
 #define PLAN_HEADER_BYTES 0x10u
@@ -44,6 +44,7 @@ enum plan_code {
     PLAN_OP_KEYRING = 16,
     PLAN_OP_CURRENT_ROOT = 17,
     PLAN_OP_PROPAGATION = 20,
+    PLAN_OP_PRIVATE_MOUNT = 34,
     PLAN_OP_ROOT_OVERLAY = 21,
     PLAN_OP_ROOT_BIND = 22,
     PLAN_OP_MOUNT = 23,
@@ -194,6 +195,14 @@ struct plan_propagation {
 _Static_assert(offsetof(struct plan_propagation, flags) == 8, "propagation");
 _Static_assert(offsetof(struct plan_propagation, target) == 16, "propagation");
 _Static_assert(sizeof(struct plan_propagation) == 24, "propagation");
+
+/* make the mount that a host directory is on private */
+struct plan_private_mount {
+    struct wire_header header;
+    struct wire_span path; /* the directory */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_private_mount, path) == 8, "privateMount");
+_Static_assert(sizeof(struct plan_private_mount) == 16, "privateMount");
 
 /* mount an overlay as the root filesystem */
 struct plan_root_overlay {

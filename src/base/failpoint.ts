@@ -25,6 +25,7 @@ export const FAILPOINTS = [
 
   "cgroup-create:directory",
   "container-start:cgroup",
+  "container-start:bundle",
   "shim-start:directory",
   "shim-start:spawn",
   "shim-start:launch",
@@ -41,6 +42,7 @@ export const FAILPOINTS = [
   "container-exit:kill",
   "container-exit:shim",
   "container-exit:cgroup",
+  "container-exit:hooks",
 
   "container-remove:stop",
   "container-remove:release",

@@ -22,6 +22,7 @@ import { shimProgram } from "../native/addon.ts";
 import { createBridgeNetwork } from "../network/bridge-network.ts";
 import { createLoopbackNetwork } from "../network/loopback-network.ts";
 import type { PodNetwork } from "../network/pod-network.ts";
+import { CdiRegistry } from "../oci/cdi-registry.ts";
 import type { Cgroup, CgroupManager } from "../oci/cgroup.ts";
 import { createCgroupManager } from "../oci/cgroup-manager.ts";
 import { kernelAtLeast } from "../oci/seccomp-profile-json.ts";
@@ -100,6 +101,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     defaultCgroupParent: config.runtime.pod_cgroup,
     shimCgroupProcs: entryFiles(shimGroup),
     seccompDefaultProfile: config.runtime.seccomp_default,
+    cdi: new CdiRegistry(config.runtime.cdi_directories),
     shmSizeBytes: config.runtime.shm_size_bytes,
     openFiles: openFilesLimit(),
   });

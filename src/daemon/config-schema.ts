@@ -158,6 +158,11 @@ const runtime = section(
       "/gantry.shims",
       "The control group of the shims. It must not be below gantryd's own.",
     ),
+    cdi_directories: setting(
+      v.array(absolutePath),
+      ["/etc/cdi", "/var/run/cdi"],
+      "Directories of CDI files (*.json, *.yaml), which say what a device brings into a container. A later directory wins over an earlier one. The files are read when a container asks for such a device.",
+    ),
     shm_size_bytes: setting(count(65_536, 1_099_511_627_776), 67_108_864, "Size of a pod's /dev/shm."),
   },
   "Running containers.",

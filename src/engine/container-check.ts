@@ -22,8 +22,6 @@ export function checkContainerConfig(config: ContainerConfig, pod: PodSandboxCon
   for (const { key } of config.env)
     if (key === "" || key.includes("=") || key.includes("\0"))
       throw invalid(`environment name ${JSON.stringify(key)} is malformed`);
-  if (config.cdiDevices.length > 0)
-    throw new GantryError("unimplemented", "container: CDI devices are not supported");
   checkLogPath(config.logPath);
   for (const mount of config.mounts) checkMount(mount);
 }

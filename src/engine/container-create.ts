@@ -73,7 +73,8 @@ async function build(
     const user = containerUser(config.security, image, accounts);
     const parent = sandbox.config.cgroupParent || podCgroupPath(context, sandbox.id);
     const cgroupPath = context.cgroups.containerPath(parent, id);
-    const spec = await containerSpec(context, { containerId: id, config, sandbox, image, user, cgroupPath });
+    const own = await containerSpec(context, { containerId: id, config, sandbox, image, user, cgroupPath });
+    const spec = await context.cdi.inject(own, config.cdiDevices);
     signal.throwIfAborted();
     undo.push("remove snapshot", () => context.snapshotter.remove(id));
     await context.snapshotter.prepare(id, image.chainId);
@@ -102,7 +103,11 @@ async function build(
           ? join(sandbox.config.logDirectory, config.logPath)
           : "",
       resources: effectiveResources(context, id, config.resources ?? NO_RESOURCES, spec),
-      user: { uid: user.uid, gid: user.gid, supplementalGroups: user.additionalGids },
+      user: {
+        uid: user.uid,
+        gid: user.gid,
+        supplementalGroups: spec.process?.user.additionalGids ?? [],
+      },
       stopSignal: effectiveStopSignal(context, config, image),
     };
     context.containers.add({ container, cgroupPath }, spec);

@@ -7,6 +7,7 @@
 import { errorMessage } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import type { ExitRecord, Shim } from "../shim/shim.ts";
+import { endHooks } from "./container-hooks.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { wallClockNs } from "./clock.ts";
@@ -77,6 +78,7 @@ export async function releaseContainer(context: EngineContext, entry: ContainerE
   else await context.shims.discard(entry.container.id);
   delete entry.shim;
   failpoint("container-exit:shim");
+  await endHooks(context, entry);
 }
 
 /** As releaseContainer, for a container that is to go: a shim that takes long is not waited for. */

@@ -6,6 +6,7 @@ import { GantryError } from "../base/errors.ts";
 import type { CgroupEntries } from "../oci/cgroup.ts";
 import { planForContainer, planForExec } from "../oci/container-plan.ts";
 import type { Process, Spec } from "../oci/runtime-spec.ts";
+import { hookOptions } from "./container-hooks.ts";
 import { containerNamespaces } from "./container-spec.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
@@ -27,7 +28,8 @@ export async function initPlan(
     );
   const rootfs = context.snapshotter.mount(entry.container.id);
   const images = imageVolumeMounts(context, entry.container);
-  return planForContainer({ ...spec, linux }, { rootfs, images, cgroup, gate: "none" });
+  const hooks = await hookOptions(context, entry.container, spec);
+  return planForContainer({ ...spec, linux }, { rootfs, images, cgroup, gate: "none", ...hooks });
 }
 
 /** Undefined for a PID namespace of its own or the host's. */

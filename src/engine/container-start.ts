@@ -10,6 +10,7 @@ import { failpoint } from "../base/failpoint.ts";
 import type { Shim } from "../shim/shim.ts";
 import { wallClockNs } from "./clock.ts";
 import { watchContainer } from "./container-exit.ts";
+import { runHostHooks } from "./container-hooks.ts";
 import { initPlan } from "./container-plan.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
@@ -80,6 +81,10 @@ async function launch(context: EngineContext, entry: ContainerEntry, signal: Abo
     },
     signal,
   );
+  if (spec.hooks?.poststart) {
+    undo.push("end shim", () => context.shims.discard(container.id));
+    await runHostHooks(context, container, spec, "poststart", shim.initPid, signal);
+  }
   undo.disarm();
   return shim;
 }

@@ -9,6 +9,7 @@ import { KeyedMutex } from "../base/mutex.ts";
 import { SingleFlight } from "../base/single-flight.ts";
 import type { ImageService } from "../image/image.ts";
 import type { PodNetwork } from "../network/pod-network.ts";
+import type { CdiRegistry } from "../oci/cdi-registry.ts";
 import type { CgroupManager } from "../oci/cgroup.ts";
 import type { ShimManager } from "../shim/shim.ts";
 import type { Snapshotter } from "../snapshotter/snapshotter.ts";
@@ -38,6 +39,8 @@ export interface EngineOptions {
   shimCgroupProcs: string[];
   /** Host path of the profile for "runtime-default"; empty: the built-in one. */
   seccompDefaultProfile: string;
+  /** Devices by CDI name. */
+  cdi: CdiRegistry;
   /** Size of a pod's /dev/shm. */
   shmSizeBytes: number;
   /** RLIMIT_NOFILE of containers; undefined: what their shims have. */

@@ -10,6 +10,8 @@ export interface PodPaths {
   hostname: string;
   hosts: string;
   resolvConf: string;
+  /** One directory for each container whose hooks need a bundle. */
+  bundles: string;
 }
 
 export function podsDirectory(stateDirectory: string): string {
@@ -25,5 +27,6 @@ export function podPaths(stateDirectory: string, podSandboxId: string): PodPaths
     hostname: join(directory, "hostname"),
     hosts: join(directory, "hosts"),
     resolvConf: join(directory, "resolv.conf"),
+    bundles: join(directory, "bundles"),
   };
 }

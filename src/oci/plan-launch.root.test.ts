@@ -50,6 +50,29 @@ describe("launching a container", () => {
     assert.deepEqual([...lines.slice(-2), status], ["box", "1", 0]);
   });
 
+  test("a root that hooks can see stays out of the host's mounts, even where those are shared", async () => {
+    const shared = join(container.directory, "shared");
+    mkdirSync(shared);
+    execFileSync("mount", ["-t", "tmpfs", "tmpfs", shared]);
+    try {
+      execFileSync("mount", ["--make-rshared", shared]);
+      const target = join(shared, "bundle/rootfs");
+      mkdirSync(target, { recursive: true });
+      const seen = join(container.directory, "seen");
+      const spec = container.spec("true", {}, { rootfsPropagation: "rshared" });
+      const look = (name: string) => `cat /proc/self/mountinfo > ${seen}-${name}`;
+      const hook = (name: string) => ({ path: "/bin/sh", args: ["sh", "-c", look(name)] });
+      spec.hooks = { createRuntime: [hook("host")], createContainer: [hook("container")] };
+      const { message } = await container.run(spec, { rootfsTarget: target });
+      assert.equal(message, undefined);
+      assert.ok(readFileSync(`${seen}-container`, "utf8").includes(` ${target} `));
+      assert.ok(!readFileSync(`${seen}-host`, "utf8").includes(target));
+      assert.ok(!readFileSync("/proc/self/mountinfo", "utf8").includes(target));
+    } finally {
+      execFileSync("umount", ["-R", "-l", shared]);
+    }
+  });
+
   test("mounts what is asked for, with its options, and nothing of the host's is left", async () => {
     const spec = container.spec("mount");
     const source = join(container.directory, "data");

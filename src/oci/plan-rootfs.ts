@@ -95,7 +95,10 @@ export function addRootfs(
     const flags = rootPropagation(change.propagation);
     plan.add("propagation", { flags, target: "/" });
     /* What is mounted on a shared mount would be mounted on the host too. */
-    if (flags & MS.SHARED) plan.add("propagation", { flags: MS.PRIVATE, target: "/" });
+    if (flags & MS.SHARED) {
+      plan.add("propagation", { flags: MS.PRIVATE, target: "/" });
+      if (target !== "") plan.add("privateMount", { path: target });
+    }
   }
   if (rootfs.type === "overlay") addOverlay(plan, rootfs, target, classic);
   else

@@ -94,6 +94,11 @@ export const PLAN_TABLE = {
       doc: "propagation of a mount, by mount(2)",
       fields: { flags: ["u64", "MS_*"], target: ["string", "path"] },
     },
+    privateMount: {
+      code: 34,
+      doc: "make the mount that a host directory is on private",
+      fields: { path: ["string", "the directory"] },
+    },
     rootOverlay: {
       code: 21,
       doc: "mount an overlay as the root filesystem",

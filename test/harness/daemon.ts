@@ -179,6 +179,7 @@ export class TestDaemon {
       `subnet = ${JSON.stringify(this.subnet)}`,
       "[runtime]",
       `pod_cgroup = ${JSON.stringify(this.cgroupParent)}`,
+      `cdi_directories = ${JSON.stringify([this.path("cdi"), this.path("cdi-above")])}`,
       `shim_cgroup = ${JSON.stringify(`${this.cgroupParent}-shims`)}`,
       options.configuration ?? "",
     ];

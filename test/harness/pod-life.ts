@@ -17,6 +17,8 @@ export interface PodLifeOptions {
   logDirectory: string;
   /** On the host's network, and without a pause process; else a pod network, port mappings and a shared PID namespace. */
   plain?: boolean;
+  /** A CDI device for one of its containers. */
+  device?: string;
 }
 
 const TRAP = "trap 'exit 7' TERM; echo up; while :; do sleep 0.02; done";
@@ -53,7 +55,8 @@ export async function podLife(call: Caller, options: PodLifeOptions): Promise<vo
     image_sub_path: "etc",
     readonly: true,
   };
-  const main = await create("main", ["sh", "-c", TRAP], { mounts: [volume] });
+  const CDI_devices = options.device === undefined ? [] : [{ name: options.device }];
+  const main = await create("main", ["sh", "-c", TRAP], { mounts: [volume], CDI_devices });
   const broken = await create("broken", ["/no/such/command"]);
   const straggler = await create("straggler", ["sh", "-c", "trap '' TERM; while :; do sleep 0.02; done"]);
   const all = await call((cri, limit) => cri.ListContainers({ filter: { pod_sandbox_id: pod } }, limit));

@@ -1,0 +1,128 @@
+/**
+ * Hooks of a container's configuration, which CDI devices bring with them. Most are steps of the plan; here is what
+ * they need besides: a bundle directory with the configuration, in which the rootfs shows up inside the container's mount
+ * namespace. And here are those that run when there is a container no more, or already: poststart and poststop.
+ *
+ * The bundle is in the pod's directory and goes with the container's exit, after its poststop hooks have run once.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { errorMessage, GantryError } from "../base/errors.ts";
+import { failpoint } from "../base/failpoint.ts";
+import type { Hook, Spec } from "../oci/runtime-spec.ts";
+import type { Container } from "./container.ts";
+import type { ContainerEntry } from "./container-table.ts";
+import type { EngineContext } from "./engine-context.ts";
+import { podPaths } from "./pod-paths.ts";
+
+/** As long as a container waits for a poststop hook that names no timeout. */
+const POSTSTOP_TIMEOUT_S = 60;
+const OUTPUT_LIMIT = 1024;
+
+function bundlePath(context: EngineContext, { podSandboxId, id }: Container): string {
+  return join(podPaths(context.stateDirectory, podSandboxId).bundles, id);
+}
+
+function hookState(context: EngineContext, container: Container, spec: Spec): Record<string, unknown> {
+  return {
+    ociVersion: spec.ociVersion,
+    id: container.id,
+    bundle: bundlePath(context, container),
+    annotations: spec.annotations ?? {},
+  };
+}
+
+/** Makes the bundle of a container that has hooks, and tells the plan of it. Nothing for one that has none. */
+export async function hookOptions(
+  context: EngineContext,
+  container: Container,
+  spec: Spec,
+): Promise<{ rootfsTarget?: string; hookState?: Record<string, unknown> }> {
+  if (!spec.hooks) return {};
+  const bundle = bundlePath(context, container);
+  const rootfsTarget = join(bundle, "rootfs");
+  await mkdir(rootfsTarget, { recursive: true, mode: 0o700 });
+  const config = { ...spec, root: { ...spec.root, path: "rootfs" } };
+  await writeFile(join(bundle, "config.json"), JSON.stringify(config), { mode: 0o600 });
+  failpoint("container-start:bundle");
+  return { rootfsTarget, hookState: hookState(context, container, spec) };
+}
+
+/**
+ * @param pid of the container's first process; 0 when it is gone.
+ * @throws GantryError failed-precondition for the first hook that fails.
+ */
+export async function runHostHooks(
+  context: EngineContext,
+  container: Container,
+  spec: Spec,
+  kind: "poststart" | "poststop",
+  pid: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const status = kind === "poststart" ? "running" : "stopped";
+  const state = { ...hookState(context, container, spec), status, pid };
+  for (const hook of spec.hooks?.[kind] ?? []) await runHook(kind, hook, JSON.stringify(state), signal);
+}
+
+/** After the exit: the poststop hooks, and the bundle goes. A hook that fails is told and keeps nothing from going on. */
+export async function endHooks(context: EngineContext, { container }: ContainerEntry): Promise<void> {
+  const bundle = bundlePath(context, container);
+  if (!existsSync(bundle)) return;
+  const entry = context.containers.find(container.id);
+  const spec = entry && context.containers.spec(entry);
+  for (const hook of spec?.hooks?.poststop ?? []) {
+    const bounded = { ...spec, hooks: { poststop: [{ timeout: POSTSTOP_TIMEOUT_S, ...hook }] } } as Spec;
+    try {
+      await runHostHooks(context, container, bounded, "poststop", 0, new AbortController().signal);
+    } catch (error) {
+      context.log.warn({ containerId: container.id, err: errorMessage(error) }, "poststop hook failed");
+    }
+  }
+  failpoint("container-exit:hooks");
+  await rm(bundle, { recursive: true, force: true });
+}
+
+/** With its own environment and no other (CVE-2025-23266), outside the root filesystem. */
+async function runHook(kind: string, hook: Hook, state: string, signal: AbortSignal): Promise<void> {
+  const [argv0 = hook.path, ...args] = hook.args ?? [];
+  const env = Object.fromEntries(
+    (hook.env ?? []).map((entry) => {
+      const equals = entry.indexOf("=");
+      return [entry.slice(0, equals), entry.slice(equals + 1)];
+    }),
+  );
+  const limits = [signal, ...(hook.timeout ? [AbortSignal.timeout(hook.timeout * 1000)] : [])];
+  const fail = (reason: string): never => {
+    throw new GantryError("failed-precondition", `${kind} hook ${hook.path}: ${reason}`);
+  };
+  const child = spawn(hook.path, args, {
+    argv0,
+    env,
+    cwd: "/",
+    stdio: ["pipe", "ignore", "pipe"],
+    signal: AbortSignal.any(limits),
+    killSignal: "SIGKILL",
+  });
+  // A hook need not read its input.
+  child.stdin.on("error", () => undefined).end(state);
+  let output = "";
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+    output = `${output}${chunk}`.slice(-OUTPUT_LIMIT);
+  });
+  try {
+    const [code, killedBy] = (await once(child, "exit")) as [number | null, string | null];
+    if (code === 0) return;
+    // What a process it left behind may still write is not waited for.
+    await new Promise(setImmediate);
+    child.stderr.destroy();
+    const said = output.trim();
+    fail(`${killedBy ? `signal ${killedBy}` : `exit status ${code}`}${said ? `, ${said}` : ""}`);
+  } catch (error) {
+    if (error instanceof GantryError) throw error;
+    fail(errorMessage(error));
+  }
+}
