@@ -80,6 +80,16 @@ test("command, arguments, environment and working directory, of the request befo
   assert.equal(await work.read(id, "tr '\\0' ' ' < /proc/1/cmdline"), "sleep 1000 ");
 });
 
+test("environment values are the bytes that were given, for exec too", async () => {
+  const value = Buffer.from([0x61, 0xff, 0xc3, 0x28, 0x0a, 0xed, 0xb2, 0x80, 0xc3, 0xbc]);
+  const id = await run({ envs: [{ key: "BYTES", value }] });
+  const hex = Buffer.concat([Buffer.from("BYTES="), value]).toString("hex");
+  for (const process of ["1", "self"]) {
+    const found = await work.read(id, `od -An -v -tx1 /proc/${process}/environ | tr -d ' \\n'`);
+    assert.ok(found.includes(hex), found);
+  }
+});
+
 test("user, group and supplemental groups", async () => {
   const who = async (context: object): Promise<string> => {
     const id = await run(security(context));
@@ -92,7 +102,8 @@ test("user, group and supplemental groups", async () => {
   assert.equal(await who(both), "1234 567 567 8 9");
   assert.equal(await who({ run_as_username: "www-data", supplemental_groups: [77] }), "33 33 33 77");
   await assert.rejects(run(security({ run_as_group: { value: 1 } })), { code: code.INVALID_ARGUMENT });
-  await assert.rejects(run(security({ run_as_username: "nobody-here" })), { code: code.INVALID_ARGUMENT });
+  for (const run_as_username of ["nobody-here", "4711", "www-data:root"])
+    await assert.rejects(run(security({ run_as_username })), { code: code.INVALID_ARGUMENT });
 });
 
 test("a read-only root leaves only what is mounted to be written to", async () => {

@@ -10,9 +10,10 @@
  * takes missing fields as zero and ignores fields that it does not know.
  */
 import { createHash } from "node:crypto";
+import { bytesOfText, textOfBytes } from "./byte-text.ts";
 import { GantryError } from "./errors.ts";
 
-/** "string": UTF-8 without NUL. "strings": a list of them. Offsets of these and of "bytes" are in C `wire_span`, `wire_list`. */
+/** "string": text without NUL, in UTF-8 or with the bytes that byte-text.ts gives it. "strings": a list of them. Offsets of these and of "bytes" are in C `wire_span`, `wire_list`. */
 export type WireFieldType = "u32" | "i32" | "u64" | "i64" | "string" | "bytes" | "strings";
 
 export interface WireRecordType {
@@ -93,7 +94,7 @@ function variableBytes(name: string, type: WireFieldType, value: unknown): Buffe
   for (const text of texts) {
     if (text.includes("\0")) throw new GantryError("invalid-argument", `${name} contains a NUL byte`);
   }
-  return Buffer.from(texts.map((text) => `${text}\0`).join("") || "\0");
+  return bytesOfText(texts.map((text) => `${text}\0`).join("") || "\0");
 }
 
 /** Encodes one record. @throws invalid-argument for a string with a NUL byte or a number out of its range. */
@@ -161,8 +162,8 @@ export function decodeRecord<R extends WireRecordType>(record: R, bytes: Uint8Ar
       if (start < fixed || start + length > buffer.length) throw bad(name);
       const data = buffer.subarray(start, start + length);
       if (type === "bytes") values[name] = Uint8Array.from(data);
-      else if (type === "string") values[name] = data.toString();
-      else values[name] = length === 0 ? [] : data.toString().split("\0").slice(0, -1);
+      else if (type === "string") values[name] = textOfBytes(data);
+      else values[name] = length === 0 ? [] : textOfBytes(data).split("\0").slice(0, -1);
     }
   }
   return values as WireValues<R>;

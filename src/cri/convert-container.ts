@@ -1,4 +1,5 @@
 /** Containers, both ways. */
+import { textOfBytes } from "../base/byte-text.ts";
 import type { Container, ContainerConfig, ContainerFilter, ContainerState } from "../engine/container.ts";
 import type { ImageRecord } from "../engine/engine.ts";
 import { imageSpec, imageSpecMessage } from "./convert-image.ts";
@@ -63,20 +64,12 @@ export function containerConfig(config: ContainerConfig__Output, field: string):
   };
 }
 
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** The value is bytes in the protocol, and text for us. It is a secret as often as not, so no error shows it. */
+/** The value is any bytes but NUL, kept as text that stands for them. It is a secret as often as not, so no error shows it. */
 function environmentVariable(variable: KeyValue__Output, field: string): { key: string; value: string } {
   const key = nonEmpty(variable.key, `${field}.key`);
   if (key.includes("=")) throw invalid(`${field}.key`, `${JSON.stringify(key)} has "=" in it`);
   const value = `${field}.value, of ${JSON.stringify(key)},`;
-  let decoded: string;
-  try {
-    decoded = utf8.decode(variable.value);
-  } catch {
-    throw invalid(value, "is not UTF-8");
-  }
-  return { key, value: text(decoded, value) };
+  return { key, value: text(textOfBytes(variable.value), value) };
 }
 
 export function containerFilter(filter: ContainerFilter__Output | null): ContainerFilter {

@@ -2,6 +2,7 @@
  * Who a container's first process is: the request's user, else the image's, looked up in the image's own /etc/passwd
  * and /etc/group. The two files are read once for each image.
  */
+import { GantryError } from "../base/errors.ts";
 import type { ImageRecord } from "../image/image.ts";
 import { resolveUser, type ResolvedUser } from "../oci/user-lookup.ts";
 import type { ContainerSecurity } from "./container.ts";
@@ -43,13 +44,16 @@ export function containerUser(
   image: ImageRecord,
   accounts: Accounts,
 ): ResolvedUser {
+  const { runAsUsername: name } = security;
+  if (name.includes(":"))
+    throw new GantryError("invalid-argument", `user ${JSON.stringify(name)} is malformed`);
   const user =
     security.runAsUser !== undefined
       ? String(security.runAsUser)
       : security.runAsUsername !== ""
         ? security.runAsUsername
         : image.config.user;
-  return resolveUser({
+  const resolved = resolveUser({
     user,
     ...(security.runAsGroup !== undefined && { group: security.runAsGroup }),
     passwd: accounts.passwd,
@@ -57,4 +61,11 @@ export function containerUser(
     supplementalGroups: security.supplementalGroups,
     policy: security.supplementalGroupsPolicy,
   });
+  // Digits are an id and no name; asked for as a name they must be in the image none the less.
+  if (security.runAsUser === undefined && name !== "" && resolved.username === undefined)
+    throw new GantryError(
+      "invalid-argument",
+      `user ${JSON.stringify(name)} is not in the image's /etc/passwd`,
+    );
+  return resolved;
 }
