@@ -94,6 +94,11 @@ export class V1Cgroup implements Cgroup {
     await this.#setFreezer("THAWED");
   }
 
+  isFrozen(): boolean {
+    const directory = this.#directory("freezer");
+    return directory !== undefined && this.#files.read(join(directory, "freezer.state"))?.trim() === "FROZEN";
+  }
+
   async processes(): Promise<number[]> {
     return processesIn(this.#files, this.#listing());
   }

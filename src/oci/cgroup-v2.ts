@@ -125,6 +125,10 @@ export class V2Cgroup implements Cgroup {
     await this.#setFrozen(0);
   }
 
+  isFrozen(): boolean {
+    return statField(this.#files.read(join(this.#directory, "cgroup.events")) ?? "", "frozen") === 1;
+  }
+
   async processes(): Promise<number[]> {
     return processesIn(this.#files, this.#directory);
   }

@@ -58,6 +58,8 @@ export interface Cgroup {
   stats(): Promise<CgroupStats>;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
+  /** Whether it is frozen now; false where it does not exist. */
+  isFrozen(): boolean;
   /** Pids of the group and its descendants. */
   processes(): Promise<number[]>;
   /** SIGKILL to all processes, by cgroup.kill where there is one. */

@@ -7,7 +7,7 @@ import * as v from "valibot";
 import { errorMessage, GantryError } from "../base/errors.ts";
 import { capabilityNumber } from "./capabilities.ts";
 import { parseExactJson } from "./exact-json.ts";
-import { NAMESPACE_TYPES, type Process, type Spec } from "./runtime-spec.ts";
+import { NAMESPACE_TYPES, type Process, type Resources, type Spec } from "./runtime-spec.ts";
 
 const MAX_TEXT = 16 << 20;
 const MAX_ID = 2 ** 32 - 2;
@@ -212,6 +212,11 @@ export function parseSpec(json: string, name: string): Spec {
 /** A process.json, as `exec --process` takes it. @throws GantryError invalid-argument. */
 export function parseProcess(json: string, name: string): Process {
   return parseChecked<Process>(json, name, processSchema);
+}
+
+/** The resources of `update --resources`. @throws GantryError invalid-argument. */
+export function parseResources(json: string, name: string): Resources {
+  return parseChecked<Resources>(json, name, resources);
 }
 
 function parseChecked<T>(json: string, name: string, schema: v.GenericSchema): T {

@@ -59,6 +59,15 @@ const PROPAGATION: Readonly<Record<string, bigint>> = {
 const IGNORED = new Set(["defaults", "async", "nolazytime", "nomand", "loud", "silent", "norelatime"]);
 const UNSUPPORTED = new Set(["remount", "tmpcopyup", "idmap", "ridmap"]);
 
+/** Every word that has a meaning of its own here, sorted; others go to the filesystem. */
+export const KNOWN_MOUNT_OPTIONS: readonly string[] = [
+  ...Object.keys(ATTRIBUTES).flatMap((word) => [word, `r${word}`]),
+  ...Object.keys(PROPAGATION).flatMap((word) => [word, `r${word}`]),
+  ...IGNORED,
+  "bind",
+  "rbind",
+].toSorted();
+
 /** The value of MS_* for rootfsPropagation or a mount's option, "rslave"; undefined for other words. */
 export function propagationFlags(word: string): bigint | undefined {
   const plain = PROPAGATION[word];

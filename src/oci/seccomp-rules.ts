@@ -30,6 +30,14 @@ const FLAGS: Readonly<Record<string, number>> = {
   SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 32,
 };
 
+/** What a profile may name, without the action that needs a listener. */
+export const SECCOMP_ACTIONS: readonly string[] = [
+  ...Object.keys(PLAIN_ACTIONS).filter((action) => action !== "SCMP_ACT_NOTIFY"),
+  "SCMP_ACT_ERRNO",
+  "SCMP_ACT_TRACE",
+];
+export const SECCOMP_FLAGS: readonly string[] = Object.keys(FLAGS);
+
 /**
  * The value that a filter returns for an action. errnoRet (EPERM unless given) is the errno of ERRNO and the
  * message of TRACE.
@@ -70,6 +78,8 @@ const OPERATORS = {
   SCMP_CMP_GT: "gt",
   SCMP_CMP_MASKED_EQ: "masked",
 } as const;
+
+export const SECCOMP_OPERATORS: readonly string[] = Object.keys(OPERATORS);
 
 export interface Condition {
   index: number;

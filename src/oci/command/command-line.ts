@@ -12,6 +12,7 @@ import { CommandLog, type CommandContext } from "./command-context.ts";
 import type { CreateOptions } from "./create.ts";
 import type { ExecOptions } from "./exec.ts";
 import type { RunOptions } from "./run.ts";
+import type { UpdateOptions } from "./update.ts";
 
 export const gantryOciCommand = new Command("gantry-oci")
   .description("runs containers from OCI bundles")
@@ -120,6 +121,62 @@ gantryOciCommand
   .option("-a, --all", "to all processes of the container", false)
   .action((id: string, signal: string, options: { all: boolean }) =>
     perform(async (context) => (await import("./kill.ts")).kill(context, id, signal, options.all)),
+  );
+
+gantryOciCommand
+  .command("pause")
+  .description("freeze all processes of a container")
+  .argument("<id>")
+  .action((id: string) => perform(async (context) => (await import("./pause.ts")).pause(context, id)));
+
+gantryOciCommand
+  .command("resume")
+  .description("let the processes of a paused container go on")
+  .argument("<id>")
+  .action((id: string) => perform(async (context) => (await import("./pause.ts")).resume(context, id)));
+
+gantryOciCommand
+  .command("ps")
+  .description("show the processes of a container")
+  .argument("<id>")
+  .argument("[options...]", "of ps(1)")
+  .passThroughOptions()
+  .addOption(new Option("-f, --format <format>").choices(["table", "json"]).default("table"))
+  .action((id: string, psOptions: string[], options: { format: "table" | "json" }) =>
+    perform(async (context) => (await import("./ps.ts")).ps(context, id, options.format, psOptions)),
+  );
+
+gantryOciCommand
+  .command("update")
+  .description("change the limits of a container, all that are given or none")
+  .argument("<id>")
+  .option("-r, --resources <file>", `file with the specification's resources, "-" for standard input`)
+  .option("--blkio-weight <n>", "weight of block I/O")
+  .option("--cpu-period <us>", "period of the CPU quota")
+  .option("--cpu-quota <us>", "CPU time in a period")
+  .option("--cpu-burst <us>", "CPU time that may be saved up")
+  .option("--cpu-share <n>", "CPU shares")
+  .option("--cpu-rt-period <us>", "period of the realtime quota")
+  .option("--cpu-rt-runtime <us>", "realtime CPU time in a period")
+  .option("--cpu-idle <n>", "1: runs only when nothing else does")
+  .option("--cpuset-cpus <list>", "processors")
+  .option("--cpuset-mems <list>", "memory nodes")
+  .option("--memory <bytes>", "limit of memory")
+  .option("--memory-reservation <bytes>", "soft limit of memory")
+  .option("--memory-swap <bytes>", "limit of memory and swap together; -1: none")
+  .option("--pids-limit <n>", "limit of processes; -1: none")
+  .action((id: string, options: UpdateOptions) =>
+    perform(async (context) => (await import("./update.ts")).update(context, id, options)),
+  );
+
+gantryOciCommand
+  .command("features")
+  .description("print what this runtime knows, as JSON")
+  .action(() =>
+    perform(async () => {
+      const { features } = await import("./features.ts");
+      process.stdout.write(`${JSON.stringify(features(), undefined, 2)}\n`);
+    }),
   );
 
 gantryOciCommand

@@ -242,3 +242,81 @@ test("spec writes a configuration once", () => {
   assert.deepEqual(JSON.parse(readFileSync(join(directory, "config.json"), "utf8")), exampleSpec());
   assert.match(oci(["spec", "-b", directory]).err, /exists/);
 });
+
+test("pause and resume: nothing runs meanwhile, and a paused one can be deleted", async () => {
+  configure(["sh", "-c", "while true; do echo x >> /tick; sleep 0.02; done"], (spec) => {
+    if (spec.root) spec.root.readonly = false;
+  });
+  assert.equal(ociDetached(["run", "-d", "-b", bundle, "pause"]).code, 0);
+  const ticks = (): number => {
+    const file = join(rootfs, "tick");
+    return existsSync(file) ? readFileSync(file).length : 0;
+  };
+  while (ticks() === 0) await sleep(10);
+  assert.match(oci(["resume", "pause"]).err, /cannot be resumed: it is running/);
+  assert.equal(oci(["pause", "pause"]).code, 0);
+  assert.equal(state("pause").status, "paused");
+  const before = ticks();
+  await sleep(200);
+  assert.equal(ticks(), before);
+  assert.match(oci(["pause", "pause"]).err, /cannot be paused: it is paused/);
+  assert.match(oci(["exec", "pause", "true"]).err, /not running/);
+  assert.equal(oci(["resume", "pause"]).code, 0);
+  while (ticks() === before) await sleep(10);
+  assert.equal(oci(["pause", "pause"]).code, 0);
+  assert.equal(oci(["delete", "--force", "pause"]).code, 0);
+  assert.deepEqual(readdirSync(root), []);
+});
+
+test("update: all of the limits or none, in the kernel and in the stored configuration", () => {
+  configure(["sleep", "300"]);
+  assert.equal(ociDetached(["run", "-d", "-b", bundle, "update"]).code, 0);
+  const limits = () => {
+    const groups = readFileSync(`/proc/${state("update").pid}/cgroup`, "latin1");
+    const path = /:memory:(.*)/.exec(groups)?.[1] ?? "";
+    const read = (controller: string, file: string): string =>
+      readFileSync(join("/sys/fs/cgroup", controller, path, file), "latin1").trim();
+    return {
+      memory: read("memory", "memory.limit_in_bytes"),
+      shares: read("cpu", "cpu.shares"),
+      pids: read("pids", "pids.max"),
+    };
+  };
+  assert.equal(
+    oci(["update", "--memory", "64m", "--cpu-share", "512", "--pids-limit", "50", "update"]).code,
+    0,
+  );
+  const first = { memory: String(64 << 20), shares: "512", pids: "50" };
+  assert.deepEqual(limits(), first);
+  assert.match(
+    oci(["update", "--memory", "lots", "update"]).err,
+    /--memory: .*lots.* is not a number of bytes/,
+  );
+  assert.match(
+    oci(["update", "-r", "-", "update"], `{"cpu":{"shares":"many"}}`).err,
+    /standard input: cpu\.shares: /,
+  );
+  // The second limit cannot be had, so the first is not kept either.
+  assert.equal(oci(["update", "--cpu-share", "700", "--cpuset-cpus", "4095", "update"]).code, 1);
+  assert.deepEqual(limits(), first);
+  assert.equal(oci(["update", "-r", "-", "update"], `{"pids":{"limit":-1}}`).code, 0);
+  assert.deepEqual(limits(), { ...first, pids: "max" });
+  assert.equal(oci(["delete", "--force", "update"]).code, 0);
+  assert.match(oci(["update", "--memory", "1g", "update"]).err, /does not exist/);
+});
+
+test("ps shows the container's processes; features are those of the specification", () => {
+  configure(["sh", "-c", "sleep 300 & wait"]);
+  assert.equal(ociDetached(["run", "-d", "-b", bundle, "ps"]).code, 0);
+  const pids = JSON.parse(oci(["ps", "--format", "json", "ps"]).out) as number[];
+  assert.ok(pids.includes(state("ps").pid));
+  const table = oci(["ps", "ps"]).out.trim().split("\n");
+  assert.match(table[0] ?? "", /PID/);
+  assert.equal(table.length, pids.length + 1);
+  assert.match(oci(["ps", "ps", "-o", "comm"]).err, /has no column PID/);
+  assert.equal(oci(["delete", "--force", "ps"]).code, 0);
+
+  const features = JSON.parse(oci(["features"]).out) as { linux: Record<string, { enabled?: boolean }> };
+  assert.equal(features.linux["seccomp"]?.enabled, true);
+  assert.deepEqual(Object.keys(features.linux).slice(0, 3), ["namespaces", "capabilities", "cgroup"]);
+});

@@ -6,8 +6,13 @@
  *   ROOT/ID/lock         flock of the command that changes the container
  *
  *   (nothing) ──create──▶ created ──start──▶ running ──▶ stopped ──delete──▶ (nothing)
+ *                                            │    ▲
+ *                                          pause resume
+ *                                            ▼    │
+ *                                            paused
  *
- * The status is not stored: it follows from the fifo and from whether init, by pid and start time, is alive.
+ * The status is not stored: it follows from the fifo, from whether init, by pid and start time, is alive, and from the
+ * cgroup's freezer.
  */
 import {
   closeSync,
@@ -23,13 +28,14 @@ import {
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoCode, GantryError } from "../../base/errors.ts";
+import { createCgroupManager } from "../cgroup-manager.ts";
 import { parseExactJson, stringifyExactJson } from "../exact-json.ts";
 import type { Spec } from "../runtime-spec.ts";
 
 const ID = /^[A-Za-z0-9_+.-]{1,1024}$/;
 const LOCK_TIMEOUT_MS = 10_000;
 
-export type ContainerStatus = "creating" | "created" | "running" | "stopped";
+export type ContainerStatus = "creating" | "created" | "running" | "paused" | "stopped";
 
 export interface StoredContainer {
   id: string;
@@ -120,6 +126,7 @@ export function isAlive(container: StoredContainer): boolean {
 
 export function containerStatus(root: string, container: StoredContainer): ContainerStatus {
   if (!isAlive(container)) return "stopped";
+  if (createCgroupManager().load(container.cgroupPath).isFrozen()) return "paused";
   return existsSync(fifoPath(root, container.id)) ? "created" : "running";
 }
 

@@ -32,6 +32,8 @@ export async function deleteContainer(context: CommandContext, id: string, force
       }
       if (status !== "stopped") {
         processAddon.killProcess(container.pid, container.startTime, SIGKILL);
+        // A paused one takes no signal until its group is told to die.
+        if (status === "paused") await createCgroupManager().load(container.cgroupPath).kill();
         for (const deadline = Date.now() + REMOVE_TIMEOUT_MS; isAlive(container); await sleep(1)) {
           if (Date.now() > deadline)
             throw new GantryError(

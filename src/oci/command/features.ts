@@ -1,0 +1,34 @@
+/**
+ * `features`: what this runtime knows, as the specification has it (features.md, features-linux.md). It tells of the
+ * runtime, not of the kernel it happens to run on.
+ */
+import { CAPABILITY_NAMES } from "../capabilities.ts";
+import { KNOWN_MOUNT_OPTIONS } from "../plan-mount-options.ts";
+import { NAMESPACE_TYPES } from "../runtime-spec.ts";
+import { OCI_ARCHITECTURES } from "../seccomp-architecture.ts";
+import { SECCOMP_ACTIONS, SECCOMP_FLAGS, SECCOMP_OPERATORS } from "../seccomp-rules.ts";
+
+export function features(): Record<string, unknown> {
+  return {
+    ociVersionMin: "1.0.0",
+    ociVersionMax: "1.3.0",
+    hooks: ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
+    mountOptions: KNOWN_MOUNT_OPTIONS,
+    linux: {
+      namespaces: NAMESPACE_TYPES,
+      capabilities: CAPABILITY_NAMES,
+      cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: false },
+      seccomp: {
+        enabled: true,
+        actions: SECCOMP_ACTIONS,
+        operators: SECCOMP_OPERATORS,
+        archs: [...OCI_ARCHITECTURES.keys()],
+        knownFlags: SECCOMP_FLAGS,
+        supportedFlags: SECCOMP_FLAGS,
+      },
+      apparmor: { enabled: true },
+      selinux: { enabled: true },
+      intelRdt: { enabled: false },
+    },
+  };
+}

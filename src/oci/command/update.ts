@@ -1,0 +1,120 @@
+/**
+ * `update`: changes the limits of a container, all of them or none. What is not given stays as it is, and the stored
+ * configuration says afterwards what holds.
+ */
+import { readFileSync } from "node:fs";
+import { errnoCode, GantryError } from "../../base/errors.ts";
+import { createCgroupManager } from "../cgroup-manager.ts";
+import { parseResources } from "../config-check.ts";
+import type { Resources } from "../runtime-spec.ts";
+import type { CommandContext } from "./command-context.ts";
+import { containerStatus, loadContainer, storeContainer, withContainerLock } from "./container-state.ts";
+
+/** As the command line has them: bytes may have a suffix k, m or g; "-1" is no limit. */
+export interface UpdateOptions {
+  /** A file with the specification's resources, "-" for standard input; then the other options do not count. */
+  resources?: string;
+  blkioWeight?: string;
+  cpuPeriod?: string;
+  cpuQuota?: string;
+  cpuBurst?: string;
+  cpuShare?: string;
+  cpuRtPeriod?: string;
+  cpuRtRuntime?: string;
+  cpuIdle?: string;
+  cpusetCpus?: string;
+  cpusetMems?: string;
+  memory?: string;
+  memoryReservation?: string;
+  memorySwap?: string;
+  pidsLimit?: string;
+}
+
+export async function update(context: CommandContext, id: string, options: UpdateOptions): Promise<void> {
+  const change = options.resources === undefined ? fromOptions(options) : fromFile(options.resources);
+  await withContainerLock(context.root, id, async () => {
+    const container = loadContainer(context.root, id);
+    if (containerStatus(context.root, container) === "stopped")
+      throw new GantryError("failed-precondition", `container ${id} cannot be updated: it is stopped`);
+    await createCgroupManager().load(container.cgroupPath).update(change);
+    const linux = container.spec.linux ?? {};
+    container.spec.linux = { ...linux, resources: merged(linux.resources ?? {}, change) };
+    storeContainer(context.root, container);
+  });
+}
+
+function fromFile(path: string): Resources {
+  const name = path === "-" ? "standard input" : path;
+  let text: string;
+  try {
+    text = readFileSync(path === "-" ? 0 : path, "utf8");
+  } catch (error) {
+    throw new GantryError("invalid-argument", `${name}: ${errnoCode(error) ?? String(error)}`);
+  }
+  const { devices, ...resources } = parseResources(text, name);
+  if (devices !== undefined)
+    throw new GantryError("invalid-argument", `${name}: devices: access to devices cannot be updated`);
+  return resources;
+}
+
+export function fromOptions(options: UpdateOptions): Resources {
+  const cpu = present({
+    period: count(options.cpuPeriod, "--cpu-period"),
+    quota: count(options.cpuQuota, "--cpu-quota"),
+    burst: count(options.cpuBurst, "--cpu-burst"),
+    shares: count(options.cpuShare, "--cpu-share"),
+    realtimePeriod: count(options.cpuRtPeriod, "--cpu-rt-period"),
+    realtimeRuntime: count(options.cpuRtRuntime, "--cpu-rt-runtime"),
+    idle: count(options.cpuIdle, "--cpu-idle"),
+    cpus: options.cpusetCpus,
+    mems: options.cpusetMems,
+  });
+  const memory = present({
+    limit: bytes(options.memory, "--memory"),
+    reservation: bytes(options.memoryReservation, "--memory-reservation"),
+    swap: bytes(options.memorySwap, "--memory-swap"),
+  });
+  const pids = count(options.pidsLimit, "--pids-limit");
+  const weight = count(options.blkioWeight, "--blkio-weight");
+  return {
+    ...(cpu && { cpu }),
+    ...(memory && { memory }),
+    ...(pids !== undefined && { pids: { limit: pids } }),
+    ...(weight !== undefined && { blockIO: { weight } }),
+  };
+}
+
+type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** Without what is not given; undefined where nothing is. */
+function present<T extends object>(values: T): Present<T> | undefined {
+  const given = Object.entries(values).filter(([, value]) => value !== undefined);
+  return given.length === 0 ? undefined : (Object.fromEntries(given) as Present<T>);
+}
+
+function count(text: string | undefined, option: string): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(value))
+    throw new GantryError("invalid-argument", `${option}: ${JSON.stringify(text)} is not a whole number`);
+  return value;
+}
+
+const UNITS: Readonly<Record<string, number>> = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
+
+function bytes(text: string | undefined, option: string): number | undefined {
+  if (text === undefined) return undefined;
+  const match = /^(-?\d+)([kmgt]?)(?:i?b)?$/i.exec(text);
+  const value = Number(match?.[1]) * (UNITS[(match?.[2] ?? "").toLowerCase()] ?? NaN);
+  if (!Number.isSafeInteger(value) || value < -1)
+    throw new GantryError("invalid-argument", `${option}: ${JSON.stringify(text)} is not a number of bytes`);
+  return value;
+}
+
+function merged(own: Resources, change: Resources): Resources {
+  const result: Resources = { ...own, ...change };
+  if (own.cpu && change.cpu) result.cpu = { ...own.cpu, ...change.cpu };
+  if (own.memory && change.memory) result.memory = { ...own.memory, ...change.memory };
+  if (own.unified && change.unified) result.unified = { ...own.unified, ...change.unified };
+  return result;
+}
