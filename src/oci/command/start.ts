@@ -19,6 +19,7 @@ export async function start(context: CommandContext, id: string): Promise<void> 
       case "stopped":
         throw new GantryError("failed-precondition", "cannot start a container that has stopped");
       case "running":
+      case "paused":
         throw new GantryError("failed-precondition", "cannot start an already running container");
       case "creating":
       case "created":
