@@ -4,13 +4,16 @@ import { containerStats, listContainerStats } from "./container-stats.ts";
 import { collectingImages } from "./image-collection.ts";
 import { createContainer } from "./container-create.ts";
 import { listContainers, listPodSandboxes } from "./container-list.ts";
+import { attach } from "./attach.ts";
 import { removeContainer } from "./container-remove.ts";
 import { reopenContainerLog, startContainer } from "./container-start.ts";
 import { stopContainerEntry } from "./container-stop.ts";
 import { updateContainerResources } from "./container-update.ts";
 import { createEngineContext, type EngineOptions } from "./engine-context.ts";
 import type { Engine } from "./engine.ts";
+import { exec } from "./exec.ts";
 import { execSync } from "./exec-sync.ts";
+import { portForward } from "./port-forward.ts";
 import { runPodSandbox } from "./pod-run.ts";
 import { removePodSandbox, stopPodSandbox } from "./pod-stop.ts";
 import { updatePodSandboxResources } from "./pod-update.ts";
@@ -44,6 +47,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       updateContainerResources(context, context.containers.get(id), resources, signal),
     updatePodSandboxResources: (id, change, signal) => updatePodSandboxResources(context, id, change, signal),
     execSync: (id, command, timeoutMs, signal) => execSync(context, id, command, timeoutMs, signal),
+    exec: (id, command, signal) => exec(context, id, command, signal),
+    attach: (id, signal) => attach(context, id, signal),
+    portForward: (podSandboxId, port, signal) => portForward(context, podSandboxId, port, signal),
     reopenContainerLog: (id) => reopenContainerLog(context, id),
     containerStats: (id) => containerStats(context, id),
     listContainerStats: (filter) => listContainerStats(context, filter),

@@ -5,19 +5,29 @@
  * A call repeated while it runs joins the running one; repeated after it finished, it gives the finished result.
  * Errors are GantryErrors.
  */
+import type { Duplex } from "node:stream";
 import type { ImageService } from "../image/image.ts";
+import type { ProcessSession } from "../shim/shim.ts";
 import type { Container, ContainerConfig, ContainerFilter } from "./container.ts";
 import type { PodSandbox, PodSandboxConfig, PodSandboxFilter } from "./pod-sandbox.ts";
 import type { ContainerStatsFilter, ContainerUsage, LinuxResources } from "./resources.ts";
 
 // Front ends know the engine only, and so take these from here.
 export type { ImageRecord, ImageService, RegistryAuth } from "../image/image.ts";
+export type { ProcessSession } from "../shim/shim.ts";
 
 export interface ExecSyncResult {
   /** At most 16 MiB; what came after is discarded. */
   stdout: Uint8Array;
   stderr: Uint8Array;
   exitCode: number;
+}
+
+export interface ExecOptions {
+  command: string[];
+  terminal: boolean;
+  /** A way to its standard input; else it reads nothing. */
+  stdin: boolean;
 }
 
 export interface EngineCondition {
@@ -81,6 +91,19 @@ export interface Engine {
 
   /** @param timeoutMs 0: none. @throws deadline-exceeded, after the process was killed. */
   execSync(id: string, command: string[], timeoutMs: number, signal: AbortSignal): Promise<ExecSyncResult>;
+  /**
+   * Runs a command with its streams at the caller's. Closing the session, or an abort of the signal before it is
+   * there, kills the command. @throws not-found, failed-precondition unless the container runs.
+   */
+  exec(id: string, options: ExecOptions, signal: AbortSignal): Promise<ProcessSession>;
+  /** Joins the streams of a running container. Closing the session leaves it as it is. @throws as exec. */
+  attach(id: string, signal: AbortSignal): Promise<ProcessSession>;
+  /**
+   * Connects to a TCP port of the loopback addresses inside the pod. The caller owns the connection.
+   *
+   * @throws not-found, failed-precondition unless the sandbox is ready, unavailable where nothing listens.
+   */
+  portForward(podSandboxId: string, port: number, signal: AbortSignal): Promise<Duplex>;
   /** @throws failed-precondition unless running. */
   reopenContainerLog(id: string): Promise<void>;
 

@@ -4,7 +4,7 @@
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { PassThrough } from "node:stream";
 import { type Digest, parseDigest } from "../base/digest.ts";
 import { GantryError } from "../base/errors.ts";
@@ -149,6 +149,10 @@ export class FakeParts {
       writeNetworkSysctls: () => this.#ask("write network sysctls"),
       mountShm: () => this.#ask("mount shm"),
       unmount: () => this.#ask("unmount"),
+      connectLoopback: async (netnsPath, port) => {
+        await this.#ask(`connect ${netnsPath === undefined ? "host" : basename(netnsPath)} ${port}`);
+        return new PassThrough();
+      },
       isPinned: (path) => this.pinned.has(path),
     };
   }

@@ -1,4 +1,5 @@
 /** What pods need of the host's kernel, on Linux: the native bindings. */
+import { connectLoopback } from "../native/loopback-connect.ts";
 import { isMountPoint, mountTmpfs, unmount } from "../native/mount.ts";
 import { pinNamespaces, unpinNamespaces, writeNetworkSysctls } from "../native/namespace.ts";
 import type { PodHost } from "./pod-host.ts";
@@ -11,5 +12,6 @@ export const linuxPodHost: PodHost = {
   mountShm: (target, sizeBytes) =>
     mountTmpfs(target, { sizeBytes, mode: 0o1777, nosuid: true, nodev: true, noexec: true }),
   unmount,
+  connectLoopback,
   isPinned: isMountPoint,
 };

@@ -3,6 +3,7 @@
  * The real one is made of the native bindings (pod-host-linux.ts).
  */
 
+import type { Duplex } from "node:stream";
 import type { SysctlWrite } from "../native/netlink.ts";
 
 export interface PinnedNamespaces {
@@ -25,6 +26,13 @@ export interface PodHost {
   mountShm(target: string, sizeBytes: number): Promise<void>;
   /** Idempotent. */
   unmount(target: string): Promise<void>;
+  /** Connects to a TCP port of the loopback addresses in a network namespace; undefined: the host's. */
+  connectLoopback(
+    netnsPath: string | undefined,
+    port: number,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<Duplex>;
   /** Whether the namespace file is still pinned (false after a reboot). */
   isPinned(path: string): boolean;
 }

@@ -99,7 +99,7 @@ test("a slow client that reads gets everything", async (t) => {
   client.stdin?.write("\n");
   let length = 0;
   for await (const chunk of client.stdout) {
-    length += chunk.length;
+    length += (chunk as Buffer).length;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   assert.equal(length, 4_000_000);

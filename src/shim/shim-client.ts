@@ -20,7 +20,7 @@ import { ProcessStream } from "./process-stream.ts";
 import type { StreamRequest } from "./process-stream.ts";
 import { readExitRecord } from "./record.ts";
 import type { PidRecord } from "./record.ts";
-import type { ExitRecord, ProcessStreams, Shim, ShimExec, ShimExecOptions } from "./shim.ts";
+import type { ExitRecord, ProcessSession, Shim, ShimExec, ShimExecOptions } from "./shim.ts";
 
 const SIGKILL = 9;
 const RECONNECT_DELAY_MS = 100;
@@ -154,14 +154,13 @@ export class ShimClient implements Shim {
     return {
       ...this.#streams(stream, pid),
       pid,
-      wait: () => stream.exit,
       kill: async (number) => {
         await this.#explained(this.#request(MESSAGE.KILL, { PID: pid, SIGNAL: number }));
       },
     };
   }
 
-  async attach(signal: AbortSignal): Promise<ProcessStreams> {
+  async attach(signal: AbortSignal): Promise<ProcessSession> {
     const request = { type: MESSAGE.ATTACH, fields: {}, stdin: true, stderr: true } as const;
     const { stream, fields } = await this.#explained(this.#open(request, signal));
     const options = fields.u32("OPTIONS") ?? 0;
@@ -247,7 +246,7 @@ export class ShimClient implements Shim {
     }
   }
 
-  #streams(stream: ProcessStream, pid: number | undefined): ProcessStreams {
+  #streams(stream: ProcessStream, pid: number | undefined): ProcessSession {
     return {
       stdin: stream.stdin,
       stdout: stream.stdout,
@@ -255,6 +254,7 @@ export class ShimClient implements Shim {
       resize: async (width, height) => {
         await this.#explained(this.#request(MESSAGE.RESIZE, { PID: pid, WIDTH: width, HEIGHT: height }));
       },
+      wait: () => stream.exit,
       close: () => stream.close(),
     };
   }

@@ -13,6 +13,7 @@
  * record on disk. When the shim itself was killed, `wait` resolves with `shimLost` (exit code 255) instead of
  * hanging. Calls on a shim that is gone reject with "unavailable"; a signal for a process that is gone, "not-found".
  */
+import type { Readable, Writable } from "node:stream";
 
 export interface ExitRecord {
   /** 0–255; 128 + signal for a death by signal. */
@@ -63,21 +64,24 @@ export interface ShimExecOptions {
 }
 
 /** A process's input and output, with back-pressure: what is not read is not taken from the process. */
-export interface ProcessStreams {
+export interface ProcessSession {
   /** Undefined where standard input was not asked for. End it for half-close. */
-  stdin: NodeJS.WritableStream | undefined;
-  stdout: NodeJS.ReadableStream;
+  stdin: Writable | undefined;
+  stdout: Readable;
   /** Undefined with a terminal. */
-  stderr: NodeJS.ReadableStream | undefined;
+  stderr: Readable | undefined;
   resize(width: number, height: number): Promise<void>;
+  /**
+   * Resolves with its end, which the shim tells after all output; rejects with unavailable where the shim's connection
+   * ends before it.
+   */
+  wait(): Promise<{ exitCode: number; signal: number }>;
   /** Leaves; the process goes on (attach), or is killed (exec with killOnDisconnect). */
   close(): void;
 }
 
-export interface ShimExec extends ProcessStreams {
+export interface ShimExec extends ProcessSession {
   readonly pid: number;
-  /** Resolves after all output has been delivered. */
-  wait(): Promise<{ exitCode: number; signal: number }>;
   kill(signal: number): Promise<void>;
 }
 
@@ -100,7 +104,7 @@ export interface Shim {
   /** See the contract above. */
   wait(): Promise<ExitRecord>;
   exec(options: ShimExecOptions, signal: AbortSignal): Promise<ShimExec>;
-  attach(signal: AbortSignal): Promise<ProcessStreams>;
+  attach(signal: AbortSignal): Promise<ProcessSession>;
   resize(width: number, height: number): Promise<void>;
   /** Opens the log path anew. On failure the old file stays in use and no new one was created. */
   reopenLog(): Promise<void>;

@@ -1,0 +1,24 @@
+/**
+ * Exec: runs a command in a container, with its streams at a client's. It lives as long as its client: when the client
+ * goes, nobody could end it any more.
+ */
+import { GantryError, wrapError } from "../base/errors.ts";
+import { execPlan } from "./container-plan.ts";
+import type { EngineContext } from "./engine-context.ts";
+import type { ExecOptions, ProcessSession } from "./engine.ts";
+
+export async function exec(
+  context: EngineContext,
+  id: string,
+  { command, terminal, stdin }: ExecOptions,
+  signal: AbortSignal,
+): Promise<ProcessSession> {
+  if (command.length === 0) throw new GantryError("invalid-argument", "exec: the command is empty");
+  const { entry, shim } = context.containers.runningShim(id);
+  const plan = execPlan(context, entry, { args: command, terminal });
+  try {
+    return await shim.exec({ plan, terminal, stdin, killOnDisconnect: true }, signal);
+  } catch (error) {
+    throw wrapError(`exec in container "${entry.container.id}"`, error);
+  }
+}
