@@ -30,13 +30,14 @@ export const PACKAGES: Record<string, readonly string[]> = {
   "pino-pretty": ["daemon"],
   "smol-toml": ["daemon", "image"],
   valibot: ["daemon", "oci"],
+  ws: ["cri"],
   yaml: ["oci"],
 };
 
 /** Built-in modules that only these modules may import; the others are free. */
 export const BUILT_IN: Record<string, readonly string[]> = {
   "node:http": ["cri"],
-  "node:https": [],
+  "node:https": ["cri"],
   "node:http2": [],
   "node:sqlite": ["store"],
   "node:worker_threads": ["image"],
@@ -53,4 +54,10 @@ export const BASE_MAY_NOT = [
 ];
 
 /** Tests and benchmarks beside the sources may also use these, whatever their module may. */
-export const TEST_PACKAGES = ["node:http", "node:https", "node:worker_threads", "smol-toml"];
+export const TEST_PACKAGES = [
+  "node:http",
+  "node:https",
+  "node:worker_threads",
+  "smol-toml",
+  "spdy-transport",
+];

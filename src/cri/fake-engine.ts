@@ -188,6 +188,9 @@ export function fakeEngine(overrides: EngineOverrides = {}): FakeEngine {
       asked.push(["execSync", id, command, timeoutMs]);
       return { stdout: Buffer.from([0, 255, 10]), stderr: Buffer.from("no"), exitCode: 3 };
     },
+    exec: () => Promise.reject(new GantryError("unavailable", "no exec in this fake")),
+    attach: () => Promise.reject(new GantryError("unavailable", "no attach in this fake")),
+    portForward: () => Promise.reject(new GantryError("unavailable", "no port-forward in this fake")),
     reopenContainerLog: doing("reopenContainerLog"),
     containerStats: async (id) => ({ ...sampleUsage, containerId: known(sampleContainer, id).id }),
     listContainerStats: async () => [sampleUsage],

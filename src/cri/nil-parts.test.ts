@@ -7,6 +7,8 @@ import test from "node:test";
 import { status, type ServiceError } from "@grpc/grpc-js";
 import protobuf from "protobufjs/light.js";
 import { fakeEngine, sampleContainer, sampleImage, samplePodSandbox } from "./fake-engine.ts";
+import { GantryError } from "../base/errors.ts";
+import type { Container } from "../engine/container.ts";
 import { messageType, imageServiceDefinition, runtimeServiceDefinition } from "./protocol.ts";
 import { serveForTest } from "./serve-for-test.ts";
 
@@ -22,6 +24,8 @@ const VALUES: Record<string, unknown> = {
   "ImageSpec.runtime_handler": "",
   "PodSandboxFilter.id": samplePodSandbox.id,
   "ContainerFilter.id": sampleContainer.id,
+  "ExecRequest.stderr": false,
+  "AttachRequest.tty": false,
   container_id: sampleContainer.id,
   pod_sandbox_id: samplePodSandbox.id,
   container_path: "/c",
@@ -103,12 +107,18 @@ function extremes(field: protobuf.Field): unknown[] {
   }
 }
 
+/** Exec and Attach want it running. */
+function runningContainer(id: string): Container {
+  if (!sampleContainer.id.startsWith(id)) throw new GantryError("not-found", "another container");
+  return { ...sampleContainer, state: "running" };
+}
+
 const definitions = Object.entries({ ...runtimeServiceDefinition, ...imageServiceDefinition });
 
 for (const [rpc, method] of definitions) {
   test(`${rpc} with parts missing`, async () => {
     const errors: unknown[] = [];
-    await using served = await serveForTest(fakeEngine());
+    await using served = await serveForTest(fakeEngine({ container: runningContainer }));
     const type = messageType(rpc === "GetContainerEvents" ? "GetEventsRequest" : `${rpc}Request`);
     const call = served.client[rpc as "Version"] as (request: object) => Promise<unknown>;
     const outcome = async (request: object): Promise<status> => {

@@ -6,10 +6,12 @@
  */
 import type { handleServerStreamingCall, handleUnaryCall } from "@grpc/grpc-js";
 import type { Engine } from "../engine/engine.ts";
+import type { StreamingServer } from "./streaming/streaming-server.ts";
 
 /** What every handler may use. */
 export interface RpcContext {
   readonly engine: Engine;
+  readonly streaming: StreamingServer;
   /** Version of Gantry. */
   readonly version: string;
 }

@@ -1,14 +1,17 @@
 /** The table of RuntimeService: every RPC, served or not. */
 import type { RuntimeServiceHandlers } from "./generated/runtime/v1/RuntimeService.ts";
 import { UNIMPLEMENTED, type RpcTable } from "./rpc-handler.ts";
+import { attach } from "./rpc/attach.ts";
 import { containerStats } from "./rpc/container-stats.ts";
 import { containerStatus } from "./rpc/container-status.ts";
 import { createContainer } from "./rpc/create-container.ts";
+import { exec } from "./rpc/exec.ts";
 import { execSync } from "./rpc/exec-sync.ts";
 import { listContainerStats } from "./rpc/list-container-stats.ts";
 import { listContainers } from "./rpc/list-containers.ts";
 import { listPodSandbox } from "./rpc/list-pod-sandbox.ts";
 import { podSandboxStatus } from "./rpc/pod-sandbox-status.ts";
+import { portForward } from "./rpc/port-forward.ts";
 import { removeContainer } from "./rpc/remove-container.ts";
 import { removePodSandbox } from "./rpc/remove-pod-sandbox.ts";
 import { reopenContainerLog } from "./rpc/reopen-container-log.ts";
@@ -44,9 +47,9 @@ export const runtimeService = {
   UpdateContainerResources: { unary: updateContainerResources },
   ReopenContainerLog: { unary: reopenContainerLog },
   ExecSync: { unary: execSync },
-  Exec: UNIMPLEMENTED,
-  Attach: UNIMPLEMENTED,
-  PortForward: UNIMPLEMENTED,
+  Exec: { unary: exec },
+  Attach: { unary: attach },
+  PortForward: { unary: portForward },
   ContainerStats: { unary: containerStats },
   ListContainerStats: { unary: listContainerStats },
   StreamContainerStats: { stream: streamContainerStats },

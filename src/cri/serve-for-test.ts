@@ -6,6 +6,7 @@ import { silentLogger, type Logger } from "../base/logger.ts";
 import type { Engine } from "../engine/engine.ts";
 import { criClient, type CriClient } from "./client.ts";
 import { createCriServer, type CriServer } from "./server.ts";
+import { createStreamingServer } from "./streaming/streaming-server.ts";
 
 export interface ServedEngine extends AsyncDisposable {
   client: CriClient;
@@ -20,8 +21,19 @@ export async function serveForTest(
 ): Promise<ServedEngine> {
   const directory = await mkdtemp(join(tmpdir(), "gantry-cri-"));
   const socketPath = join(directory, "cri.sock");
+  const streaming = createStreamingServer({
+    engine,
+    log,
+    address: "127.0.0.1",
+    port: 0,
+    tls: undefined,
+    idleTimeoutMs: 60_000,
+    creationTimeoutMs: 10_000,
+    maxConnections: 100,
+  });
   const server = createCriServer({
     engine,
+    streaming,
     log,
     version: "9.8.7",
     ...(maxMessageBytes === undefined ? {} : { maxMessageBytes }),
@@ -35,6 +47,7 @@ export async function serveForTest(
     [Symbol.asyncDispose]: async () => {
       client.close();
       server.close();
+      await streaming.close();
       await rm(directory, { recursive: true, force: true });
     },
   };

@@ -1,7 +1,7 @@
 /**
  * The CRI server: both services of CRI v1 on one unix socket.
  *
- *   const server = createCriServer({ engine, log, version });
+ *   const server = createCriServer({ engine, streaming, log, version });
  *   await server.listen("/run/gantry/gantry.sock");
  *   …
  *   await server.drain(10_000);
@@ -18,6 +18,7 @@ import { imageService } from "./image-service.ts";
 import { imageServiceDefinition, runtimeServiceDefinition, type WireService } from "./protocol.ts";
 import { RunningCalls } from "./running-calls.ts";
 import { runtimeService } from "./runtime-service.ts";
+import type { StreamingServer } from "./streaming/streaming-server.ts";
 import { freeSocketPath } from "./unix-socket.ts";
 
 /** What kubelets and crictl accept, and so what they send. */
@@ -27,6 +28,8 @@ const ABORT_GRACE_MS = 1000;
 
 export interface CriServerOptions {
   engine: Engine;
+  /** Where clients of Exec, Attach and PortForward are sent; not closed by this server. */
+  streaming: StreamingServer;
   log: Logger;
   /** Version of Gantry, for Version. */
   version: string;
@@ -56,7 +59,7 @@ export function createCriServer(options: CriServerOptions): CriServer {
   });
   const calls = new RunningCalls();
   const dispatch: Dispatch = {
-    context: { engine: options.engine, version: options.version },
+    context: { engine: options.engine, streaming: options.streaming, version: options.version },
     log: options.log,
     calls,
   };

@@ -33,6 +33,7 @@ import { openRecordStore, type RecordStore } from "../store/record-store.ts";
 import type { Config } from "./config-schema.ts";
 import { openFilesLimit } from "./open-files-limit.ts";
 import { createSnapshotter } from "./snapshotter-choice.ts";
+import { createStreaming } from "./streaming-choice.ts";
 import { createUnsetNetwork } from "./unset-network.ts";
 import { VERSION } from "./version.ts";
 
@@ -105,8 +106,12 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     shmSizeBytes: config.runtime.shm_size_bytes,
     openFiles: openFilesLimit(),
   });
+  const streaming = createStreaming(config, engine, part("streaming"));
+  // A port that was asked for is taken now, or the start fails; any other is taken when it is needed.
+  if (config.streaming.port !== 0) await streaming.listen();
   const server = createCriServer({
     engine,
+    streaming,
     log: part("cri"),
     version: VERSION,
     maxMessageBytes: config.cri.max_message_bytes,
@@ -123,6 +128,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
   };
   const steps = (drainMs: number): { name: string; step: CleanupStep }[] => [
     { name: "CRI server", step: () => server.drain(drainMs) },
+    { name: "streaming server", step: () => streaming.close() },
     { name: "images", step: () => images.close() },
     { name: "unpacker", step: () => unpacker.close() },
     { name: "host", step: () => leaveHost() },

@@ -188,6 +188,36 @@ const cri = section(
   "The CRI front end.",
 );
 
+const streaming = section(
+  {
+    address: setting(
+      v.pipe(text, v.regex(/^[0-9A-Za-z.:-]+$/, "must be an IP address or a host name")),
+      "127.0.0.1",
+      "Where the clients of exec, attach and port-forward are served: the host part of the URLs that the kubelet gets. The kubelet of this node is the only client, so there is no need to open it to others.",
+    ),
+    port: setting(count(0, 65_535), 0, "0: any free port, taken with the first request."),
+    tls: setting(
+      oneOf(["off", "self-made", "files"]),
+      "off",
+      `"off": plain HTTP. "self-made": a certificate made at each start, which clients cannot verify. "files": those of certificate_file and key_file.`,
+    ),
+    certificate_file: setting(emptyOr(/^\/./, "an absolute path"), "", "PEM, with its chain."),
+    key_file: setting(emptyOr(/^\/./, "an absolute path"), "", "PEM."),
+    idle_timeout_seconds: setting(
+      count(0, 604_800),
+      14_400,
+      "A connection without any traffic for so long is ended. 0: never.",
+    ),
+    creation_timeout_seconds: setting(
+      count(1, 3600),
+      30,
+      "How long a client may take to make its streams once it is connected.",
+    ),
+    max_connections: setting(count(1, 65_535), 1000, "How many clients are served at once."),
+  },
+  "The server of the streams of exec, attach and port-forward.",
+);
+
 export const configSchema = v.strictObject({
   root: setting(
     absolutePath,
@@ -210,6 +240,7 @@ export const configSchema = v.strictObject({
   runtime: v.optional(runtime, {}),
   runtimes: v.optional(runtimes, { gantry: {} }),
   cri: v.optional(cri, {}),
+  streaming: v.optional(streaming, {}),
 });
 
 /** The settings as they are in the file, all present. */

@@ -144,6 +144,9 @@ function checkTogether(config: Config, sources: Source[]): string[] {
   if (config.runtimes[config.runtime.default_handler] === undefined) {
     blame(["runtime", "default_handler"], `there is no [runtimes.${config.runtime.default_handler}]`);
   }
+  const { tls, certificate_file, key_file } = config.streaming;
+  if (tls === "files" && (certificate_file === "" || key_file === ""))
+    blame(["streaming", "tls"], "needs certificate_file and key_file");
   if (config.root === config.state) blame(["state"], "must be another directory than root");
   return complaints;
 }
