@@ -8,8 +8,9 @@ import { status } from "@grpc/grpc-js";
 import type { Logger } from "../base/logger.ts";
 import type { RpcStatus } from "./status-code.ts";
 
-/** Polled by kubelets, or run by their probes. */
-const POLLED = /^(Version|Status|RuntimeConfig|ExecSync|ImageFsInfo|List.*|Stream.*|.*Status|.*Stats)$/;
+/** Polled or followed by kubelets, or run by their probes. */
+const POLLED =
+  /^(Version|Status|RuntimeConfig|ExecSync|ImageFsInfo|GetContainerEvents|List.*|Stream.*|.*Status|.*Stats)$/;
 
 /** Codes that are the client's own doing or everyday events. */
 const EXPECTED: ReadonlySet<status> = new Set([

@@ -4,8 +4,15 @@
  * Calls reject with grpc-js's ServiceError, whose `code` and `details` are what the server answered. A stream's
  * messages are gathered to its end.
  */
-import { Client, credentials, type CallOptions, type MethodDefinition } from "@grpc/grpc-js";
+import {
+  Client,
+  type ClientReadableStream,
+  credentials,
+  type CallOptions,
+  type MethodDefinition,
+} from "@grpc/grpc-js";
 import type { MethodDefinition as LoadedMethod } from "@grpc/proto-loader";
+import type { ContainerEventResponse__Output } from "./generated/runtime/v1/ContainerEventResponse.ts";
 import type { ImageServiceDefinition, ImageServiceHandlers } from "./generated/runtime/v1/ImageService.ts";
 import type {
   RuntimeServiceDefinition,
@@ -38,7 +45,13 @@ type Calls<Definition, Handlers> = {
 };
 
 export type CriClient = Calls<RuntimeServiceDefinition, RuntimeServiceHandlers> &
-  Calls<ImageServiceDefinition, ImageServiceHandlers> & { close(): void };
+  Calls<ImageServiceDefinition, ImageServiceHandlers> & {
+    /** The events from now on, one by one. Resolves once the server serves the call: nothing later is missed. */
+    followEvents(options?: CriCallOptions): Promise<EventStream>;
+    close(): void;
+  };
+
+export type EventStream = AsyncIterable<ContainerEventResponse__Output> & { cancel(): void };
 
 /** Connects at the first call. @param address "unix:///PATH". */
 export function criClient(address: string): CriClient {
@@ -47,7 +60,10 @@ export function criClient(address: string): CriClient {
     "grpc.max_send_message_length": -1,
     "grpc.enable_retries": 0,
   });
-  const calls: Record<string, unknown> = { close: () => client.close() };
+  const calls: Record<string, unknown> = {
+    close: () => client.close(),
+    followEvents: (options?: CriCallOptions) => followEvents(client, options),
+  };
   for (const [rpc, method] of Object.entries({ ...runtimeServiceDefinition, ...imageServiceDefinition }))
     calls[rpc] = method.responseStream
       ? (request: object, options?: CriCallOptions) => gather(client, method, request, options)
@@ -85,13 +101,7 @@ async function gather(
   request: object,
   options: CriCallOptions | undefined,
 ): Promise<object[]> {
-  const stream = client.makeServerStreamRequest(
-    method.path,
-    method.requestSerialize,
-    method.responseDeserialize,
-    request,
-    callOptions(options),
-  );
+  const stream = serverStream(client, method, request, options);
   const cancel = (): void => stream.cancel();
   options?.signal?.addEventListener("abort", cancel, { once: true });
   const messages: object[] = [];
@@ -101,6 +111,35 @@ async function gather(
   } finally {
     options?.signal?.removeEventListener("abort", cancel);
   }
+}
+
+async function followEvents(client: Client, options: CriCallOptions | undefined): Promise<EventStream> {
+  const method = runtimeServiceDefinition["GetContainerEvents"] as MethodDefinition<object, object>;
+  const stream = serverStream(client, method, {}, options);
+  options?.signal?.addEventListener("abort", () => stream.cancel(), { once: true });
+  await new Promise((resolve, reject) => {
+    stream.once("error", reject);
+    stream.once("metadata", () => {
+      stream.off("error", reject);
+      resolve(undefined);
+    });
+  });
+  return stream as EventStream;
+}
+
+function serverStream(
+  client: Client,
+  method: MethodDefinition<object, object>,
+  request: object,
+  options: CriCallOptions | undefined,
+): ClientReadableStream<object> {
+  return client.makeServerStreamRequest(
+    method.path,
+    method.requestSerialize,
+    method.responseDeserialize,
+    request,
+    callOptions(options),
+  );
 }
 
 function callOptions(options: CriCallOptions | undefined): CallOptions {

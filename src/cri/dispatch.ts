@@ -2,12 +2,13 @@
  * Puts handlers behind the wire. One wrapper does for every RPC what none should do itself: the client's deadline
  * and cancellation as an AbortSignal, errors as status codes, the log line.
  */
-import type {
-  handleServerStreamingCall,
-  handleUnaryCall,
-  sendUnaryData,
-  ServerUnaryCall,
-  ServerWritableStream,
+import {
+  Metadata,
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  type sendUnaryData,
+  type ServerUnaryCall,
+  type ServerWritableStream,
 } from "@grpc/grpc-js";
 import { abortable } from "../base/abort.ts";
 import { GantryError } from "../base/errors.ts";
@@ -19,7 +20,9 @@ import { rpcStatus } from "./status-code.ts";
 
 /** A handler whose types have been checked in its table, and matter no more. */
 export type AnyRpc =
-  typeof UNIMPLEMENTED | { unary: UnaryRpc<never, object> } | { stream: StreamRpc<never, object> };
+  | typeof UNIMPLEMENTED
+  | { unary: UnaryRpc<never, object> }
+  | { stream: StreamRpc<never, object>; endless?: true };
 
 export interface Dispatch {
   readonly context: RpcContext;
@@ -42,7 +45,7 @@ export function implement(
   }
   return "unary" in handler
     ? serveUnary(dispatch, rpc, handler.unary as UnaryRpc<object, object>)
-    : serveStream(dispatch, rpc, handler.stream as StreamRpc<object, object>);
+    : serveStream(dispatch, rpc, handler.stream as StreamRpc<object, object>, handler.endless);
 }
 
 function serveUnary(
@@ -76,12 +79,15 @@ function serveStream(
   { context, log, calls }: Dispatch,
   rpc: string,
   handler: StreamRpc<object, object>,
+  endless = false,
 ): handleServerStreamingCall<object, object> {
   const answer = async (call: ServerWritableStream<object, object>): Promise<void> => {
-    const running = calls.begin(call);
+    const running = calls.begin(call, { endless });
     const { request } = call;
     try {
       running.signal.throwIfAborted();
+      // Tells a client that waits for a first event that it is being served: what comes now it will hear of.
+      if (endless) call.sendMetadata(new Metadata());
       for await (const item of handler(context, request, running.signal)) {
         running.signal.throwIfAborted();
         if (!call.write(item)) await drained(call, running.signal);

@@ -2,6 +2,7 @@
 import { parseDigest } from "../base/digest.ts";
 import { GantryError } from "../base/errors.ts";
 import { type Container, NO_SECURITY } from "../engine/container.ts";
+import type { LifecycleEvent } from "../engine/events.ts";
 import type { PodSandbox } from "../engine/pod-sandbox.ts";
 import type { ContainerUsage } from "../engine/resources.ts";
 import type { Engine, ImageRecord, ImageService } from "../engine/engine.ts";
@@ -120,6 +121,14 @@ export const sampleUsage: ContainerUsage = {
   filesystem: { directory: "/var/lib/gantry", usedBytes: 10, inodesUsed: 3, timestampNs: 5n },
 };
 
+export const sampleEvent: LifecycleEvent = {
+  id: sampleContainer.id,
+  change: "stopped",
+  atNs: 1_763_700_002_000_000_004n,
+  podSandbox: samplePodSandbox,
+  containers: [sampleContainer],
+};
+
 export interface FakeEngine extends Engine {
   /** Name and arguments of each call that changes something, without the signal. */
   readonly asked: [string, ...unknown[]][];
@@ -192,6 +201,9 @@ export function fakeEngine(overrides: EngineOverrides = {}): FakeEngine {
     attach: () => Promise.reject(new GantryError("unavailable", "no attach in this fake")),
     portForward: () => Promise.reject(new GantryError("unavailable", "no port-forward in this fake")),
     reopenContainerLog: doing("reopenContainerLog"),
+    events: async function* () {
+      yield sampleEvent;
+    },
     containerStats: async (id) => ({ ...sampleUsage, containerId: known(sampleContainer, id).id }),
     listContainerStats: async () => [sampleUsage],
     status: () => ({

@@ -23,7 +23,10 @@ export type UnaryRpc<Request, Response> = (
   signal: AbortSignal,
 ) => Response | Promise<Response>;
 
-/** Each item is one message; the stream ends with the iteration. */
+/**
+ * Each item is one message; the stream ends with the iteration. One that is `endless` in the table ends only when its
+ * signal aborts: a daemon that stops does not wait for it.
+ */
 export type StreamRpc<Request, Response> = (
   context: RpcContext,
   request: Request,
@@ -43,6 +46,6 @@ export type RpcTable<Handlers> = {
     | (Handlers[Rpc] extends handleUnaryCall<infer Request, infer Response>
         ? { unary: UnaryRpc<Request, Response> }
         : Handlers[Rpc] extends handleServerStreamingCall<infer Request, infer Response>
-          ? { stream: StreamRpc<Request, Response> }
+          ? { stream: StreamRpc<Request, Response>; endless?: true }
           : never);
 };

@@ -25,13 +25,16 @@ export interface RunningCall {
 
 export class RunningCalls {
   readonly #running = new Set<AbortController>();
+  readonly #endless = new Set<AbortController>();
   #stopReason: GantryError | undefined;
   #whenIdle: (() => void)[] = [];
 
-  begin(call: ServerCall): RunningCall {
+  /** @param endless it would never end by itself. */
+  begin(call: ServerCall, { endless = false } = {}): RunningCall {
     const controller = new AbortController();
     const startedMs = performance.now();
     this.#running.add(controller);
+    if (endless) this.#endless.add(controller);
     if (this.#stopReason) controller.abort(this.#stopReason);
     const onCancelled = (): void => {
       if (this.#running.has(controller)) controller.abort(cancelReason(call.getDeadline()));
@@ -43,14 +46,16 @@ export class RunningCalls {
       elapsedMs: () => performance.now() - startedMs,
       end: () => {
         this.#running.delete(controller);
+        this.#endless.delete(controller);
         if (this.#running.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
       },
     };
   }
 
-  /** Calls that begin from now on are aborted at once; those that run go on. */
+  /** Calls that begin from now on are aborted at once, and those that have no end; the others go on. */
   refuse(reason: GantryError): void {
     this.#stopReason = reason;
+    for (const controller of this.#endless) controller.abort(reason);
   }
 
   abortAll(reason: GantryError): void {

@@ -7,6 +7,7 @@ import { containerStatus } from "./rpc/container-status.ts";
 import { createContainer } from "./rpc/create-container.ts";
 import { exec } from "./rpc/exec.ts";
 import { execSync } from "./rpc/exec-sync.ts";
+import { getContainerEvents } from "./rpc/get-container-events.ts";
 import { listContainerStats } from "./rpc/list-container-stats.ts";
 import { listContainers } from "./rpc/list-containers.ts";
 import { listPodSandbox } from "./rpc/list-pod-sandbox.ts";
@@ -61,7 +62,7 @@ export const runtimeService = {
   CheckpointContainer: UNIMPLEMENTED,
   CheckpointPod: UNIMPLEMENTED,
   RestorePod: UNIMPLEMENTED,
-  GetContainerEvents: UNIMPLEMENTED,
+  GetContainerEvents: { stream: getContainerEvents, endless: true },
   ListMetricDescriptors: UNIMPLEMENTED,
   ListPodSandboxMetrics: UNIMPLEMENTED,
   StreamPodSandboxMetrics: UNIMPLEMENTED,

@@ -153,10 +153,6 @@ test("what is not served says so by name", async () => {
     assert.match(error.details, /^CheckpointPod is not implemented/);
     return code(status.UNIMPLEMENTED)(error);
   });
-  await assert.rejects(served.client.GetContainerEvents({}), (error: ServiceError) => {
-    assert.match(error.details, /^GetContainerEvents is not implemented/);
-    return code(status.UNIMPLEMENTED)(error);
-  });
 });
 
 test("logs have ids and codes, and never credentials, commands or environments", async () => {

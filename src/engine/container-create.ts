@@ -112,6 +112,7 @@ async function build(
     };
     context.containers.add({ container, cgroupPath }, spec);
     failpoint("container-create:record");
+    context.events.container("created", { container, cgroupPath });
     undo.disarm();
     return id;
   } catch (error) {

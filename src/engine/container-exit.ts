@@ -58,6 +58,7 @@ function recordExit(context: EngineContext, entry: ContainerEntry, record: ExitR
   delete container.pid;
   context.containers.save(entry);
   failpoint("container-exit:record");
+  context.events.container("stopped", entry);
   context.log.info(
     { containerId: container.id, exitCode: record.exitCode, signal: record.signal, reason: container.reason },
     "container exited",

@@ -38,5 +38,6 @@ export async function removeContainerEntry(
     }
     context.containers.delete(entry);
     failpoint("container-remove:record");
+    context.events.container("deleted", entry);
   });
 }

@@ -42,6 +42,7 @@ export async function startContainer(context: EngineContext, id: string, signal:
       container.pid = shim.initPid;
       context.containers.save(entry);
       failpoint("container-start:record");
+      context.events.container("started", entry);
       watchContainer(context, entry, shim);
     } catch (error) {
       failpoint("container-start:failure");
@@ -98,6 +99,7 @@ function recordStartError(context: EngineContext, entry: ContainerEntry, error: 
   container.reason = "StartError";
   container.message = errorMessage(error);
   context.containers.save(entry);
+  context.events.container("stopped", entry);
 }
 
 /** Has the shim write to a newly opened file at the log path, after the old one was moved away. */

@@ -51,6 +51,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     attach: (id, signal) => attach(context, id, signal),
     portForward: (podSandboxId, port, signal) => portForward(context, podSandboxId, port, signal),
     reopenContainerLog: (id) => reopenContainerLog(context, id),
+    events: (signal) => context.events.subscribe(signal),
     containerStats: (id) => containerStats(context, id),
     listContainerStats: (filter) => listContainerStats(context, filter),
     status: () => {

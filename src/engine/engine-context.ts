@@ -16,6 +16,7 @@ import type { Snapshotter } from "../snapshotter/snapshotter.ts";
 import type { RecordStore } from "../store/record-store.ts";
 import { ContainerTable } from "./container-table.ts";
 import { AccountCache } from "./container-user.ts";
+import { EventSource } from "./events.ts";
 import type { PodHost } from "./pod-host.ts";
 import { PodSandboxTable } from "./pod-sandbox-table.ts";
 import type { RuntimeHandlerInfo } from "./engine.ts";
@@ -50,6 +51,7 @@ export interface EngineOptions {
 export interface EngineContext extends EngineOptions {
   readonly pods: PodSandboxTable;
   readonly containers: ContainerTable;
+  readonly events: EventSource;
   readonly mutex: KeyedMutex;
   readonly podRuns: SingleFlight<string>;
   readonly containerCreates: SingleFlight<string>;
@@ -59,10 +61,13 @@ export interface EngineContext extends EngineOptions {
 }
 
 export function createEngineContext(options: EngineOptions, bootId: string): EngineContext {
+  const pods = new PodSandboxTable(options.store);
+  const containers = new ContainerTable(options.store);
   return {
     ...options,
-    pods: new PodSandboxTable(options.store),
-    containers: new ContainerTable(options.store),
+    pods,
+    containers,
+    events: new EventSource(pods, containers),
     mutex: new KeyedMutex(),
     podRuns: new SingleFlight(),
     containerCreates: new SingleFlight(),

@@ -9,6 +9,7 @@ import type { Duplex } from "node:stream";
 import type { ImageService } from "../image/image.ts";
 import type { ProcessSession } from "../shim/shim.ts";
 import type { Container, ContainerConfig, ContainerFilter } from "./container.ts";
+import type { LifecycleEvent } from "./events.ts";
 import type { PodSandbox, PodSandboxConfig, PodSandboxFilter } from "./pod-sandbox.ts";
 import type { ContainerStatsFilter, ContainerUsage, LinuxResources } from "./resources.ts";
 
@@ -106,6 +107,12 @@ export interface Engine {
   portForward(podSandboxId: string, port: number, signal: AbortSignal): Promise<Duplex>;
   /** @throws failed-precondition unless running. */
   reopenContainerLog(id: string): Promise<void>;
+
+  /**
+   * Each change in the life of a pod or container from this call on, until the signal aborts. Nothing is replayed.
+   * @throws resource-exhausted, in the iteration, for a reader that does not keep up.
+   */
+  events(signal: AbortSignal): AsyncIterable<LifecycleEvent>;
 
   /** @throws not-found. */
   containerStats(id: string): Promise<ContainerUsage>;

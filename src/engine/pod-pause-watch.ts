@@ -9,6 +9,7 @@ export function watchPause(context: EngineContext, entry: PodSandboxEntry): void
       if (entry.sandbox.state !== "ready") return;
       entry.sandbox.state = "notready";
       context.pods.save(entry);
+      context.events.pod("stopped", entry);
       context.log.warn({ podSandboxId: entry.sandbox.id }, "pause process ended: pod sandbox is not ready");
     },
     (error: unknown) =>

@@ -103,6 +103,8 @@ async function build(
     signal.throwIfAborted();
     context.pods.save(entry);
     failpoint("pod-run:record");
+    context.events.pod("created", entry);
+    context.events.pod("started", entry);
     if (entry.pause) watchPause(context, entry);
     undo.disarm();
     return id;

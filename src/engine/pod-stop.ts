@@ -39,6 +39,7 @@ export async function removePodSandbox(
     failpoint("pod-remove:cgroup");
     context.pods.delete(entry);
     failpoint("pod-remove:record");
+    context.events.pod("deleted", entry);
   });
 }
 
@@ -105,4 +106,5 @@ async function release(context: EngineContext, entry: PodSandboxEntry, signal: A
   delete sandbox.netnsPath;
   context.pods.save(entry);
   failpoint("pod-stop:record");
+  context.events.pod("stopped", entry);
 }

@@ -113,10 +113,12 @@ async function adoptContainer(context: EngineContext, entry: ContainerEntry): Pr
     return;
   }
   if (shim) {
-    if (container.state === "created") container.startedAtNs = shim.launchedAtNs;
+    const started = container.state === "created";
+    if (started) container.startedAtNs = shim.launchedAtNs;
     container.state = "running";
     container.pid = shim.initPid;
     context.containers.save(entry);
+    if (started) context.events.container("started", entry);
     watchContainer(context, entry, shim);
     return;
   }
@@ -127,6 +129,7 @@ async function adoptContainer(context: EngineContext, entry: ContainerEntry): Pr
   container.reason = "Unknown";
   container.message = "the container and its shim were gone when gantryd came back";
   context.containers.save(entry);
+  context.events.container("stopped", entry);
   releaseNow(context, entry);
 }
 

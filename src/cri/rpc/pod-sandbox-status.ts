@@ -1,4 +1,5 @@
 /** PodSandboxStatus: one sandbox, with its containers as clients that follow events want them. */
+import { wallClockNs } from "../../engine/clock.ts";
 import { containerStatusMessage } from "../convert-container.ts";
 import { podSandboxStatusMessage } from "../convert-pod-sandbox.ts";
 import type { PodSandboxStatusRequest__Output } from "../generated/runtime/v1/PodSandboxStatusRequest.ts";
@@ -11,8 +12,8 @@ export const podSandboxStatus: UnaryRpc<PodSandboxStatusRequest__Output, PodSand
   { engine },
   request,
 ) => {
-  // Read before the states: what is answered was true at this time or later.
-  const timestampNs = BigInt(Date.now()) * 1_000_000n;
+  // Read before the states: what is answered was true at this time or later. It is compared with those of events.
+  const timestampNs = wallClockNs();
   const sandbox = engine.podSandbox(nonEmpty(request.pod_sandbox_id, "pod_sandbox_id"));
   const containers = engine.listContainers({ podSandboxId: sandbox.id });
   return {
