@@ -1,18 +1,21 @@
 /*
- * Part of the addon: network, IPC and UTS namespaces that no process lives in. A job's thread unshares, sets
- * up and pins them by bind mounts of its own /proc/thread-self/ns entries, and exits. What fails half-way is
- * undone before the promise settles. See addon.h.
+ * Part of the addon: network, IPC, UTS and user namespaces that no process lives in. A job's thread unshares,
+ * sets up and pins them by bind mounts of its own /proc/thread-self/ns entries, and exits. Those that a user
+ * namespace owns are made by a process that lives until they are pinned. What fails half-way is undone before
+ * the promise settles. See addon.h.
  */
 #define _GNU_SOURCE
 #include "job.h"
 #include "mount.h"
 #include "sysctl.h"
+#include "user_process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <net/if.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -22,16 +25,16 @@
 #include <unistd.h>
 
 static const struct {
-    const char *name, *link;
+    const char *name;
     int flag;
-} KINDS[] = {{"net", "thread-self/ns/net", CLONE_NEWNET},
-             {"ipc", "thread-self/ns/ipc", CLONE_NEWIPC},
-             {"uts", "thread-self/ns/uts", CLONE_NEWUTS}};
+} KINDS[] = {{"net", CLONE_NEWNET}, {"ipc", CLONE_NEWIPC}, {"uts", CLONE_NEWUTS}, {"user", CLONE_NEWUSER}};
 #define KIND_COUNT (sizeof KINDS / sizeof *KINDS)
+/* The user namespace is asked for by its maps. */
+#define KIND_USER (KIND_COUNT - 1)
 
 struct pin_job {
     struct job job;
-    char *directory, *hostname;
+    char *directory, *hostname, *uid_map, *gid_map;
     uint32_t flags;
     bool loopback;
     char **sysctls;
@@ -42,6 +45,8 @@ static void pin_release(struct job *base) {
     sysctl_list_free(job->sysctls);
     free(job->directory);
     free(job->hostname);
+    free(job->uid_map);
+    free(job->gid_map);
     free(job);
 }
 
@@ -59,8 +64,10 @@ static int bring_loopback_up(void) {
     return result;
 }
 
-/* Bind mounts the thread's own namespace onto a new file. On failure the file is gone again. */
-static int pin_one(int directory, int proc, const char *name, const char *link) {
+/* Bind mounts a task's namespace onto a new file. On failure the file is gone again. */
+static int pin_one(int directory, int proc, const char *task, const char *name) {
+    char link[48];
+    snprintf(link, sizeof link, "%s/ns/%s", task, name);
     int file = openat(directory, name, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (file < 0) return -1;
     struct statfs fs;
@@ -77,49 +84,76 @@ static int pin_one(int directory, int proc, const char *name, const char *link) 
     return result;
 }
 
-static void pin_run(struct job *base) {
+/* In the new namespaces, by their thread or by the root of their user namespace. */
+static void set_up(struct job *base) {
     struct pin_job *job = (struct pin_job *)base;
-    int directory = open_directory(job->directory);
-    if (directory < 0) return job_fail(base, "open", job->directory);
-    int proc = sysctl_open_proc();
     const char *path;
-    uint32_t pinned = 0;
-    if (proc < 0)
-        job_fail(base, "open", "/proc");
-    else if (unshare((int)job->flags) != 0)
-        job_fail(base, "unshare", NULL);
-    else if (job->hostname && sethostname(job->hostname, strlen(job->hostname)) != 0)
+    if (job->hostname && sethostname(job->hostname, strlen(job->hostname)) != 0)
         job_fail(base, "sethostname", NULL);
     else if (job->loopback && bring_loopback_up() != 0)
         job_fail(base, "ioctl SIOCSIFFLAGS", "lo");
     else if (sysctl_list_write(job->sysctls, &path) != 0)
         job_fail(base, "write", path);
-    for (size_t i = 0; i < KIND_COUNT && base->error == 0; i++) {
+}
+
+/* Pins all that were made, or none. */
+static void pin_all(struct pin_job *job, int directory, int proc, const char *task) {
+    uint32_t pinned = 0;
+    for (size_t i = 0; i < KIND_COUNT && job->job.error == 0; i++) {
         if (!(job->flags & (uint32_t)KINDS[i].flag)) continue;
-        if (pin_one(directory, proc, KINDS[i].name, KINDS[i].link) != 0)
-            job_fail(base, "pin", KINDS[i].name);
+        if (pin_one(directory, proc, task, KINDS[i].name) != 0)
+            job_fail(&job->job, "pin", KINDS[i].name);
         else
             pinned |= (uint32_t)KINDS[i].flag;
     }
-    for (size_t i = 0; i < KIND_COUNT && base->error != 0; i++) {
+    for (size_t i = 0; i < KIND_COUNT && job->job.error != 0; i++) {
         if (!(pinned & (uint32_t)KINDS[i].flag)) continue;
         mount_detach(directory, KINDS[i].name);
         unlinkat(directory, KINDS[i].name, 0);
     }
+}
+
+static void pin_of_thread(struct pin_job *job, int directory, int proc) {
+    if (unshare((int)job->flags) != 0) return (void)job_fail(&job->job, "unshare", NULL);
+    set_up(&job->job);
+    pin_all(job, directory, proc, "thread-self");
+}
+
+static void pin_of_user(struct pin_job *job, int directory, int proc) {
+    struct user_process process;
+    if (user_process_start(&process, proc, job->flags, job->uid_map, job->gid_map, set_up, &job->job) != 0)
+        return;
+    char task[16];
+    snprintf(task, sizeof task, "%d", (int)process.pid);
+    pin_all(job, directory, proc, task);
+    user_process_end(&process);
+}
+
+static void pin_run(struct job *base) {
+    struct pin_job *job = (struct pin_job *)base;
+    int directory = open_directory(job->directory);
+    if (directory < 0) return (void)job_fail(base, "open", job->directory);
+    int proc = sysctl_open_proc();
+    if (proc < 0)
+        job_fail(base, "open", "/proc");
+    else if (job->flags & CLONE_NEWUSER)
+        pin_of_user(job, directory, proc);
+    else
+        pin_of_thread(job, directory, proc);
     if (proc >= 0) close(proc);
     close(directory);
 }
 
-/* pinNamespaces(directory, net, ipc, uts, hostname or "", loopback, sysctls: [path, value, …]) →
- * Promise<void> */
+/* pinNamespaces(directory, net, ipc, uts, hostname or "", loopback, sysctls: [path, value, …], lines of
+ * uid_map or "", lines of gid_map) → Promise<void> */
 static napi_value pin_namespaces(napi_env env, napi_callback_info info) {
-    napi_value args[7];
-    if (!addon_args(env, info, 7, args)) return NULL;
+    napi_value args[9];
+    if (!addon_args(env, info, 9, args)) return NULL;
     struct pin_job *job = calloc(1, sizeof *job);
     if (job == NULL) return addon_throw_errno(env, ENOMEM, "calloc", NULL);
     job->job = (struct job){.run = pin_run, .release = pin_release};
     bool wanted[KIND_COUNT] = {false}, valid = true;
-    for (size_t i = 0; i < KIND_COUNT; i++) {
+    for (size_t i = 0; i < KIND_USER; i++) {
         valid &= napi_get_value_bool(env, args[1 + i], &wanted[i]) == napi_ok;
         if (wanted[i]) job->flags |= (uint32_t)KINDS[i].flag;
     }
@@ -130,10 +164,13 @@ static napi_value pin_namespaces(napi_env env, napi_callback_info info) {
     }
     if ((job->directory = addon_string(env, args[0])) == NULL ||
         (job->hostname = addon_string(env, args[4])) == NULL ||
+        (job->uid_map = addon_string(env, args[7])) == NULL ||
+        (job->gid_map = addon_string(env, args[8])) == NULL ||
         (job->sysctls = sysctl_list_read(env, args[6])) == NULL) {
         pin_release(&job->job);
         return NULL;
     }
+    if (job->uid_map[0] != 0) job->flags |= CLONE_NEWUSER;
     if (job->hostname[0] == 0 || !(job->flags & CLONE_NEWUTS)) {
         free(job->hostname);
         job->hostname = NULL;

@@ -24,9 +24,12 @@ struct plan_context {
     int empty;      /* an empty read-only tmpfs directory for masked paths, or -1 */
     int directory;  /* the last directory that devices or links were made in, or -1 */
     char directory_path[64];
-    bool old_kernel;   /* mount_setattr(2) is missing */
-    bool cwd_done;     /* the working directory is set */
-    bool die_together; /* the process does not outlive its launcher */
+    uint32_t id_map_count;
+    int id_maps[PLAN_KEPT_ID_MAPS]; /* user namespaces */
+    int *mounts;                    /* detached ones by their numbers from 1, or NULL; 0: none */
+    bool old_kernel;                /* mount_setattr(2) is missing */
+    bool cwd_done;                  /* the working directory is set */
+    bool die_together;              /* the process does not outlive its launcher */
     struct plan_error *failure;
 };
 

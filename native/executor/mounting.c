@@ -85,6 +85,23 @@ int mounting_attach(struct plan_context *context, int tree, int place, const str
     return 0;
 }
 
+int mounting_prepare(struct plan_context *context, int tree, const struct mount_change *change,
+                     const char *path) {
+    return set_all(context, tree, change) < 0 ? plan_fail(context, "mount_setattr", path) : 0;
+}
+
+int mounting_map_ids(struct plan_context *context, int tree, uint32_t id_map, bool recursive,
+                     const char *path) {
+    if (id_map == 0) return 0;
+    if (id_map > context->id_map_count) return plan_malformed(context);
+    struct call_mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP,
+                                   .userns_fd = (uint64_t)context->id_maps[id_map - 1]};
+    if (context->old_kernel) return plan_fail_with(context, ENOSYS, "mount_setattr idmap", path);
+    if (call_mount_setattr(tree, recursive ? AT_RECURSIVE : 0, &attr) < 0)
+        return plan_fail(context, "mount_setattr idmap", path);
+    return 0;
+}
+
 int mounting_parameter(int fs, const char *parameter) {
     const char *equals = strchr(parameter, '=');
     if (equals == NULL) return call_fsconfig(fs, FSCONFIG_SET_FLAG, parameter, NULL);

@@ -23,6 +23,23 @@ int mounting_attach(struct plan_context *context, int tree, int place, const str
 int mounting_change(struct plan_context *context, int tree, const struct mount_change *change,
                     const char *path);
 
+/* The place of a bind mount in the root, made where it is missing. A descriptor or -1 (plan_fail). */
+int mounting_bind_place(struct plan_context *context, int tree, const char *target, uint32_t flags);
+/* Keeps a detached mount under a number for ATTACH; the descriptor is the context's then. 0 or -1
+ * (plan_fail).
+ */
+int mounting_keep(struct plan_context *context, int tree, uint32_t number);
+
+/*
+ * Maps the ids of a detached mount (of its tree: recursive) through a user namespace that the plan keeps, by
+ * its number from 1; 0 does nothing. 0 or -1 (plan_fail).
+ */
+int mounting_map_ids(struct plan_context *context, int tree, uint32_t id_map, bool recursive,
+                     const char *path);
+/* Applies a change to a detached mount; the older way is only for attached ones. */
+int mounting_prepare(struct plan_context *context, int tree, const struct mount_change *change,
+                     const char *path);
+
 /*
  * A new detached mount of the filesystem. `parameters` is a list of `count` strings, "key=value" or "key";
  * source may be empty. The kernel's own message is added to the path of the failure. A descriptor or -1

@@ -26,6 +26,17 @@ static int detach(struct plan_context *context, int image) {
     return chdir("/") < 0 ? plan_fail(context, "chdir", "/") : 0;
 }
 
+/* Takes the descriptor. */
+static int mount_on(struct plan_context *context, int given, const struct mount_change *change,
+                    const char *target) {
+    PLAN_FD tree = given;
+    struct stat status;
+    if (fstat(tree, &status) < 0) return plan_fail(context, "fstat", target);
+    PLAN_FD place = root_make(context, target, S_ISDIR(status.st_mode));
+    if (place < 0) return plan_fail(context, "openat2", target);
+    return mounting_attach(context, tree, place, change, target);
+}
+
 int op_image_volume(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(image_volume, op);
     PLAN_STRINGS(lower, op.lower);
@@ -42,7 +53,7 @@ int op_image_volume(struct plan_context *context, const struct wire_record *reco
         .option_count = op.options.count,
         .upper = "",
         .work = "",
-        .classic = (op.flags & PLAN_OVERLAY_CLASSIC) != 0,
+        .classic = (op.flags & PLAN_ROOT_CLASSIC) != 0,
         .base = base,
         .data = data,
     };
@@ -50,12 +61,11 @@ int op_image_volume(struct plan_context *context, const struct wire_record *reco
     PLAN_FD image =
         overlay ? overlay_mount(context, &request, "") : open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (image < 0) return overlay ? -1 : plan_fail(context, "open", source);
-    PLAN_FD tree = clone_part(context, image, path);
+    int tree = clone_part(context, image, path);
+    if (tree >= 0 && op.number != 0 && mounting_keep(context, tree, op.number) < 0) return -1;
     if (tree < 0 || (overlay && detach(context, image) < 0)) return -1;
-    struct stat status;
-    if (fstat(tree, &status) < 0) return plan_fail(context, "fstat", path);
-    PLAN_FD place = root_make(context, target, S_ISDIR(status.st_mode));
-    if (place < 0) return plan_fail(context, "openat2", target);
     struct mount_change change = {.set = op.set, .clear = op.clear, .propagation = MS_PRIVATE};
-    return mounting_attach(context, tree, place, &change, target);
+    if (op.number == 0) return mount_on(context, tree, &change, target);
+    if (mounting_map_ids(context, tree, overlay ? 0 : op.id_map, false, path) < 0) return -1;
+    return mounting_prepare(context, tree, &change, path);
 }

@@ -38,6 +38,21 @@ int op_mount(struct plan_context *context, const struct wire_record *record) {
     return mounting_attach(context, tree, place, &change, target);
 }
 
+int mounting_bind_place(struct plan_context *context, int tree, const char *target, uint32_t flags) {
+    struct stat status;
+    if (fstat(tree, &status) < 0) return plan_fail(context, "fstat", target);
+    int place = root_make(context, target, S_ISDIR(status.st_mode));
+    if (place < 0) return plan_fail(context, "openat2", target);
+    /* Wherever links of the image lead: what covers a part of procfs could feign anything (CVE-2019-16884).
+     */
+    struct statfs filesystem;
+    if (flags & PLAN_BIND_ON_PROCFS || fstatfs(place, &filesystem) != 0 ||
+        filesystem.f_type != PROC_SUPER_MAGIC)
+        return place;
+    close(place);
+    return plan_fail_with(context, EPERM, "mount on procfs", target);
+}
+
 int op_bind(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(bind, op);
     PLAN_STRING(source, op.source);
@@ -45,16 +60,8 @@ int op_bind(struct plan_context *context, const struct wire_record *record) {
     unsigned int recursive = op.flags & PLAN_BIND_RECURSIVE ? AT_RECURSIVE : 0;
     PLAN_FD tree = call_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | recursive);
     if (tree < 0) return plan_fail(context, "open_tree", source);
-    struct stat status;
-    if (fstat(tree, &status) < 0) return plan_fail(context, "fstat", source);
-    PLAN_FD place = root_make(context, target, S_ISDIR(status.st_mode));
-    if (place < 0) return plan_fail(context, "openat2", target);
-    /* Wherever links of the image lead: what covers a part of procfs could feign anything (CVE-2019-16884).
-     */
-    struct statfs filesystem;
-    if (!(op.flags & PLAN_BIND_ON_PROCFS) && fstatfs(place, &filesystem) == 0 &&
-        filesystem.f_type == PROC_SUPER_MAGIC)
-        return plan_fail_with(context, EPERM, "mount on procfs", target);
+    PLAN_FD place = mounting_bind_place(context, tree, target, op.flags);
+    if (place < 0) return -1;
     struct mount_change change = {.set = op.set,
                                   .clear = op.clear,
                                   .recursive_set = op.recursive_set,

@@ -69,7 +69,10 @@ int op_root_overlay(struct plan_context *context, const struct wire_record *reco
         .option_count = op.options.count,
         .upper = upper,
         .work = work,
-        .classic = (op.flags & PLAN_OVERLAY_CLASSIC) != 0,
+        .classic = (op.flags & PLAN_ROOT_CLASSIC) != 0,
+        .detached = (op.flags & PLAN_ROOT_DETACHED) != 0,
+        .uid = op.uid,
+        .gid = op.gid,
         .base = base,
         .data = data,
     };
@@ -79,6 +82,12 @@ int op_root_overlay(struct plan_context *context, const struct wire_record *reco
     return 0;
 }
 
+int op_root_attach(struct plan_context *context, const struct wire_record *record) {
+    PLAN_FIELDS(root_attach, op);
+    PLAN_STRING(target, op.target);
+    return attach_root(context, context->root, target);
+}
+
 int op_root_bind(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(root_bind, op);
     PLAN_STRING(source, op.source);
@@ -86,6 +95,11 @@ int op_root_bind(struct plan_context *context, const struct wire_record *record)
     int tree = call_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | AT_RECURSIVE);
     if (tree < 0) return plan_fail(context, "open_tree", source);
     struct mount_change change = {.propagation = MS_PRIVATE | MS_REC};
+    if (mounting_map_ids(context, tree, op.id_map, false, source) < 0) return -1;
+    if (op.flags & PLAN_ROOT_DETACHED) {
+        context->root = tree;
+        return mounting_prepare(context, tree, &change, source);
+    }
     if (attach_root(context, tree, target) < 0) return -1;
     return mounting_change(context, tree, &change, source);
 }

@@ -11,8 +11,10 @@
 plan_operation op_join_pidfd, op_join_namespace, op_unshare, op_time_offsets, op_become_root, op_cgroup_join,
     op_fork, op_keyring;
 /* op_root.c */
-plan_operation op_current_root, op_propagation, op_private_mount, op_root_overlay, op_root_bind, op_pivot,
-    op_root_attributes;
+plan_operation op_current_root, op_propagation, op_private_mount, op_root_overlay, op_root_bind,
+    op_root_attach, op_pivot, op_root_attributes;
+/* op_id_map.c */
+plan_operation op_keep_id_map, op_join_id_map, op_map_directory, op_prepare_bind, op_attach;
 /* op_mount.c */
 plan_operation op_mount, op_bind, op_remount, op_readonly_path, op_mask_path;
 /* op_image.c */

@@ -14,12 +14,15 @@ struct overlay_request {
     uint32_t option_count;
     const char *upper, *work; /* "" for a read-only mount */
     bool classic;             /* mount(2) from the start */
+    bool detached;            /* not mounted on anything */
+    uint32_t uid, gid;        /* whom the kernel makes the work directory for; 0: for us */
     const char *base, *data;  /* for mount(2): what the paths in data are relative to; "" if not possible */
 };
 
 /*
  * Mounts it on a host directory; "" is the old root directory, which the mount then covers for all but
- * descriptors. The mount's descriptor, or -1 (plan_fail).
+ * descriptors. A detached one is nowhere, and the target is only where it was for a moment. The mount's
+ * descriptor, or -1 (plan_fail).
  */
 int overlay_mount(struct plan_context *context, const struct overlay_request *request, const char *target);
 

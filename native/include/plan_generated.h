@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "wire.h"
 
-#define PLAN_FINGERPRINT 0x3fd916bu
+#define PLAN_FINGERPRINT 0xd78dd24bu
 
 #define PLAN_HEADER_MAGIC 0x4e4c5047u
 #define PLAN_HEADER_BYTES 0x10u
@@ -22,12 +22,16 @@
 #define PLAN_MOUNT_PLAIN_TARGET 0x1u
 #define PLAN_BIND_RECURSIVE 0x1u
 #define PLAN_BIND_ON_PROCFS 0x2u
+#define PLAN_BIND_ID_MAP_RECURSIVE 0x4u
 #define PLAN_PIVOT_CHROOT 0x1u
 #define PLAN_PIVOT_DETACH_SHARED 0x2u
 #define PLAN_DEVICE_BIND 0x1u
 #define PLAN_USER_KEEP_CAPABILITIES 0x1u
 #define PLAN_TOLERATE_REFUSED 0x1u
-#define PLAN_OVERLAY_CLASSIC 0x1u
+#define PLAN_ROOT_CLASSIC 0x1u
+#define PLAN_ROOT_DETACHED 0x2u
+#define PLAN_KEPT_ID_MAPS 0x20u
+#define PLAN_KEPT_MOUNTS 0x400u
 #define PLAN_ATTRIBUTE_NOSYMFOLLOW 0x200000u
 
 enum plan_code {
@@ -58,6 +62,12 @@ enum plan_code {
     PLAN_OP_PIVOT = 31,
     PLAN_OP_ROOT_ATTRIBUTES = 32,
     PLAN_OP_IMAGE_VOLUME = 33,
+    PLAN_OP_ID_MAP = 70,
+    PLAN_OP_JOIN_ID_MAP = 71,
+    PLAN_OP_MAP_DIRECTORY = 72,
+    PLAN_OP_PREPARE_BIND = 73,
+    PLAN_OP_ATTACH = 74,
+    PLAN_OP_ROOT_ATTACH = 75,
     PLAN_OP_SYSCTL = 40,
     PLAN_OP_HOSTNAME = 41,
     PLAN_OP_DOMAINNAME = 42,
@@ -212,7 +222,9 @@ struct plan_root_overlay {
     struct wire_span work; /* empty for a read-only mount */
     struct wire_list options; /* key=value or key, for fsconfig(2) */
     struct wire_span target; /* host directory to mount on; empty: over the old root */
-    uint32_t flags; /* OVERLAY_CLASSIC: mount(2) from the start */
+    uint32_t flags; /* ROOT_CLASSIC: mount(2) from the start; ROOT_DETACHED: mounted later, by ROOT_ATTACH */
+    uint32_t uid; /* the kernel makes the work directory for this user, whom id-mapped layers must know */
+    uint32_t gid; /* and for this group */
     struct wire_span classic_base; /* directory that the paths in classicData are relative to; empty: none possible */
     struct wire_span classic_data; /* options for mount(2), for kernels without lowerdir+ */
 } __attribute__((aligned(8)));
@@ -222,19 +234,25 @@ _Static_assert(offsetof(struct plan_root_overlay, work) == 28, "rootOverlay");
 _Static_assert(offsetof(struct plan_root_overlay, options) == 36, "rootOverlay");
 _Static_assert(offsetof(struct plan_root_overlay, target) == 48, "rootOverlay");
 _Static_assert(offsetof(struct plan_root_overlay, flags) == 56, "rootOverlay");
-_Static_assert(offsetof(struct plan_root_overlay, classic_base) == 60, "rootOverlay");
-_Static_assert(offsetof(struct plan_root_overlay, classic_data) == 68, "rootOverlay");
-_Static_assert(sizeof(struct plan_root_overlay) == 80, "rootOverlay");
+_Static_assert(offsetof(struct plan_root_overlay, uid) == 60, "rootOverlay");
+_Static_assert(offsetof(struct plan_root_overlay, gid) == 64, "rootOverlay");
+_Static_assert(offsetof(struct plan_root_overlay, classic_base) == 68, "rootOverlay");
+_Static_assert(offsetof(struct plan_root_overlay, classic_data) == 76, "rootOverlay");
+_Static_assert(sizeof(struct plan_root_overlay) == 88, "rootOverlay");
 
 /* bind a directory as the root filesystem */
 struct plan_root_bind {
     struct wire_header header;
+    uint32_t flags; /* ROOT_DETACHED: mounted later, by ROOT_ATTACH */
+    uint32_t id_map; /* 1: the first one kept, and so on; 0: none */
     struct wire_span source; /* host path */
     struct wire_span target; /* host directory; empty: over the old root */
 } __attribute__((aligned(8)));
-_Static_assert(offsetof(struct plan_root_bind, source) == 8, "rootBind");
-_Static_assert(offsetof(struct plan_root_bind, target) == 16, "rootBind");
-_Static_assert(sizeof(struct plan_root_bind) == 24, "rootBind");
+_Static_assert(offsetof(struct plan_root_bind, flags) == 8, "rootBind");
+_Static_assert(offsetof(struct plan_root_bind, id_map) == 12, "rootBind");
+_Static_assert(offsetof(struct plan_root_bind, source) == 16, "rootBind");
+_Static_assert(offsetof(struct plan_root_bind, target) == 24, "rootBind");
+_Static_assert(sizeof(struct plan_root_bind) == 32, "rootBind");
 
 /* mount a filesystem on a path in the root */
 struct plan_mount {
@@ -371,7 +389,9 @@ struct plan_image_volume {
     struct wire_header header;
     uint64_t set; /* MOUNT_ATTR_* to set on the mount */
     uint64_t clear; /* MOUNT_ATTR_* to clear on the mount */
-    uint32_t flags; /* OVERLAY_CLASSIC: mount(2) from the start */
+    uint32_t flags; /* ROOT_CLASSIC: mount(2) from the start */
+    uint32_t id_map; /* of the mount, for a source that is no overlay; 1: the first one kept; 0: none */
+    uint32_t number; /* keep it for ATTACH under this number; 0: mount it on its target */
     struct wire_list lower; /* directories from the topmost to the lowest */
     struct wire_list options; /* of the overlay: key=value or key, for fsconfig(2) */
     struct wire_span classic_base; /* directory that the paths in classicData are relative to; empty: none possible */
@@ -383,14 +403,92 @@ struct plan_image_volume {
 _Static_assert(offsetof(struct plan_image_volume, set) == 8, "imageVolume");
 _Static_assert(offsetof(struct plan_image_volume, clear) == 16, "imageVolume");
 _Static_assert(offsetof(struct plan_image_volume, flags) == 24, "imageVolume");
-_Static_assert(offsetof(struct plan_image_volume, lower) == 28, "imageVolume");
-_Static_assert(offsetof(struct plan_image_volume, options) == 40, "imageVolume");
-_Static_assert(offsetof(struct plan_image_volume, classic_base) == 52, "imageVolume");
-_Static_assert(offsetof(struct plan_image_volume, classic_data) == 60, "imageVolume");
-_Static_assert(offsetof(struct plan_image_volume, source) == 68, "imageVolume");
-_Static_assert(offsetof(struct plan_image_volume, path) == 76, "imageVolume");
-_Static_assert(offsetof(struct plan_image_volume, target) == 84, "imageVolume");
-_Static_assert(sizeof(struct plan_image_volume) == 96, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, id_map) == 28, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, number) == 32, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, lower) == 36, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, options) == 48, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, classic_base) == 60, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, classic_data) == 68, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, source) == 76, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, path) == 84, "imageVolume");
+_Static_assert(offsetof(struct plan_image_volume, target) == 92, "imageVolume");
+_Static_assert(sizeof(struct plan_image_volume) == 104, "imageVolume");
+
+/* keep a user namespace as an id map for later operations */
+struct plan_id_map {
+    struct wire_header header;
+    struct wire_span path; /* namespace file; empty: make one */
+    struct wire_span uids; /* lines of uid_map, for a new one */
+    struct wire_span gids; /* lines of gid_map */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_id_map, path) == 8, "idMap");
+_Static_assert(offsetof(struct plan_id_map, uids) == 16, "idMap");
+_Static_assert(offsetof(struct plan_id_map, gids) == 24, "idMap");
+_Static_assert(sizeof(struct plan_id_map) == 32, "idMap");
+
+/* setns(2) on a user namespace that is kept */
+struct plan_join_id_map {
+    struct wire_header header;
+    uint32_t id_map; /* its number, from 1 */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_join_id_map, id_map) == 8, "joinIdMap");
+_Static_assert(sizeof(struct plan_join_id_map) == 16, "joinIdMap");
+
+/* lay an id-mapped mount of a directory over itself, in the process's own mount namespace */
+struct plan_map_directory {
+    struct wire_header header;
+    uint32_t id_map; /* its number, from 1 */
+    struct wire_span path; /* host path */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_map_directory, id_map) == 8, "mapDirectory");
+_Static_assert(offsetof(struct plan_map_directory, path) == 12, "mapDirectory");
+_Static_assert(sizeof(struct plan_map_directory) == 24, "mapDirectory");
+
+/* make a bind mount of a host path with its attributes, and keep it for ATTACH */
+struct plan_prepare_bind {
+    struct wire_header header;
+    uint32_t number; /* to keep it under, from 1 */
+    uint64_t set; /* MOUNT_ATTR_* to set on the mount */
+    uint64_t clear; /* MOUNT_ATTR_* to clear on the mount */
+    uint64_t recursive_set; /* MOUNT_ATTR_* to set on it and all below */
+    uint64_t recursive_clear; /* MOUNT_ATTR_* to clear on it and all below */
+    uint64_t propagation; /* MS_*; 0: leave it */
+    uint32_t flags; /* BIND_* */
+    uint32_t id_map; /* 1: the first one kept, and so on; 0: none */
+    struct wire_span source; /* host path, symbolic links followed */
+    struct wire_span target; /* path in the root, for messages */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_prepare_bind, number) == 8, "prepareBind");
+_Static_assert(offsetof(struct plan_prepare_bind, set) == 16, "prepareBind");
+_Static_assert(offsetof(struct plan_prepare_bind, clear) == 24, "prepareBind");
+_Static_assert(offsetof(struct plan_prepare_bind, recursive_set) == 32, "prepareBind");
+_Static_assert(offsetof(struct plan_prepare_bind, recursive_clear) == 40, "prepareBind");
+_Static_assert(offsetof(struct plan_prepare_bind, propagation) == 48, "prepareBind");
+_Static_assert(offsetof(struct plan_prepare_bind, flags) == 56, "prepareBind");
+_Static_assert(offsetof(struct plan_prepare_bind, id_map) == 60, "prepareBind");
+_Static_assert(offsetof(struct plan_prepare_bind, source) == 64, "prepareBind");
+_Static_assert(offsetof(struct plan_prepare_bind, target) == 72, "prepareBind");
+_Static_assert(sizeof(struct plan_prepare_bind) == 80, "prepareBind");
+
+/* put a mount that is kept on a path in the root */
+struct plan_attach {
+    struct wire_header header;
+    uint32_t number; /* it is kept under */
+    uint32_t flags; /* BIND_ON_PROCFS */
+    struct wire_span target; /* path in the root */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_attach, number) == 8, "attach");
+_Static_assert(offsetof(struct plan_attach, flags) == 12, "attach");
+_Static_assert(offsetof(struct plan_attach, target) == 16, "attach");
+_Static_assert(sizeof(struct plan_attach) == 24, "attach");
+
+/* put the detached root filesystem in its place */
+struct plan_root_attach {
+    struct wire_header header;
+    struct wire_span target; /* host directory; empty: over the old root */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_root_attach, target) == 8, "rootAttach");
+_Static_assert(sizeof(struct plan_root_attach) == 16, "rootAttach");
 
 /* write a kernel parameter */
 struct plan_sysctl {

@@ -1,7 +1,9 @@
 /**
- * Binding of the addon's namespaces without a process: network, IPC and UTS namespaces that a bind mount keeps alive.
+ * Binding of the addon's namespaces without a process: network, IPC, UTS and user namespaces that a bind mount keeps
+ * alive. A user namespace owns those that are made with it.
  *
- *   DIRECTORY/net   DIRECTORY/ipc   DIRECTORY/uts     each the namespace itself, for setns and for a spec's `path`
+ *   DIRECTORY/net   DIRECTORY/ipc   DIRECTORY/uts   DIRECTORY/user   each the namespace itself, for setns and for a
+ *   spec's `path`
  *
  * Pins live until `unpinNamespaces`; they survive the daemon, and are gone after a reboot.
  */
@@ -19,12 +21,21 @@ interface NamespaceBinding {
     hostname: string,
     loopback: boolean,
     sysctls: string[],
+    uidMap: string,
+    gidMap: string,
   ): Promise<void>;
   unpinNamespaces(directory: string): Promise<void>;
   namespaceInode(path: string): bigint;
 }
 
 const native = addon as NamespaceBinding;
+
+/** Ids of the kernel's for ids in a user namespace, the fields of uid_map (user_namespaces(7)). */
+export interface IdRange {
+  containerID: number;
+  hostID: number;
+  size: number;
+}
 
 export interface NamespacePins {
   /** Absolute; created with mode 0700 if missing (its parent exists). Not a symlink. */
@@ -38,6 +49,8 @@ export interface NamespacePins {
   loopback: boolean;
   /** Written inside the new namespaces: only what checkSysctls (src/base/sysctl.ts) has passed. */
   sysctls: readonly SysctlWrite[];
+  /** Makes a user namespace too, in which the others are set up by its root: id 0 must be mapped. */
+  user?: { uids: readonly IdRange[]; gids: readonly IdRange[] };
 }
 
 /** The kernel's limit on a host name, __NEW_UTS_LEN. */
@@ -64,6 +77,8 @@ export async function pinNamespaces(pins: NamespacePins): Promise<void> {
       hostname,
       pins.loopback,
       pins.sysctls.flat(),
+      mapLines(pins.user?.uids ?? []),
+      mapLines(pins.user?.gids ?? []),
     );
   } catch (error) {
     if (created) removeIfEmpty(pins.directory);
@@ -105,6 +120,10 @@ export async function writeNetworkSysctls(netnsPath: string, sysctls: readonly S
 /** The inode that identifies a namespace: equal numbers, same namespace. Throws an errno error for other files. */
 export function getNamespaceInode(path: string): bigint {
   return native.namespaceInode(path);
+}
+
+function mapLines(ranges: readonly IdRange[]): string {
+  return ranges.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join("");
 }
 
 function isSysctlError(error: unknown, sysctls: readonly SysctlWrite[]): boolean {

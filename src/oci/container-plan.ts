@@ -10,6 +10,7 @@ import {
   type PlanOptions,
   type PlanSeccomp,
 } from "./plan-compile.ts";
+import { hostId } from "./plan-host-phase.ts";
 import type { Process, Seccomp, Spec } from "./runtime-spec.ts";
 import { compileSeccomp } from "./seccomp-compile.ts";
 
@@ -25,10 +26,18 @@ export function planForContainer(spec: Spec, options: ContainerPlanOptions): Uin
 export function planForExec(
   spec: Spec,
   process: Process,
-  options: Omit<ExecPlanOptions, "namespaces" | "seccomp">,
+  options: Omit<ExecPlanOptions, "namespaces" | "seccomp" | "stdioOwner">,
 ): Uint8Array {
   const namespaces = (spec.linux?.namespaces ?? []).map(({ type }) => type);
-  return compileExecPlan(process, { ...options, namespaces, ...seccompOf(spec.linux?.seccomp) });
+  const stdioOwner = namespaces.includes("user")
+    ? hostId(spec.linux?.uidMappings, process.user.uid)
+    : undefined;
+  return compileExecPlan(process, {
+    ...options,
+    namespaces,
+    ...(stdioOwner !== undefined && { stdioOwner }),
+    ...seccompOf(spec.linux?.seccomp),
+  });
 }
 
 function seccompOf(seccomp: Seccomp | undefined): { seccomp?: PlanSeccomp } {

@@ -250,7 +250,7 @@ describe("a plan", () => {
       );
     }
     const idmapped = [{ destination: "/x", type: "bind", source: "/y", options: ["idmap"] }];
-    assert.throws(() => compilePlan(spec({}, {}, idmapped), OPTIONS), { kind: "unimplemented" });
+    assert.throws(() => compilePlan(spec({}, {}, idmapped), OPTIONS), { kind: "invalid-argument" });
   });
 });
 

@@ -13,6 +13,7 @@ import type { CgroupEntries } from "./cgroup.ts";
 import { PERSONALITIES } from "./plan-constants.ts";
 import { addDevices } from "./plan-devices.ts";
 import { addHooks } from "./plan-hooks.ts";
+import { beginHostPhase, needsHostPhase } from "./plan-host-phase.ts";
 import { addMount, rootPath } from "./plan-mounts.ts";
 import {
   addJoins,
@@ -68,6 +69,10 @@ export interface PlanOptions {
   hookState?: Record<string, unknown>;
   /** Continue when a lower oom_score_adj is refused for lack of CAP_SYS_RESOURCE. Default true. */
   tolerateOomScore?: boolean;
+  /** The root filesystem's owners are those of an image; the container's user namespace gets them by id-mapped mounts. */
+  idMapRootfs?: boolean;
+  /** Root filesystem and bind mounts are on paths that the container's user namespace cannot reach. */
+  hostPhase?: boolean;
   /** For tests: take the ways of the oldest supported kernel, without mount_setattr(2) and lowerdir+. */
   oldKernel?: boolean;
 }
@@ -111,6 +116,10 @@ function addCreateHooks(plan: PlanWriter, spec: Spec, state: Record<string, unkn
   addHooks(plan, "hook", spec.hooks?.createContainer, state, "creating");
 }
 
+function usesHostPhase(spec: Spec, options: PlanOptions): boolean {
+  return (options.idMapRootfs ?? false) || (options.hostPhase ?? false) || needsHostPhase(spec);
+}
+
 function addPower(
   plan: PlanWriter,
   spec: Spec,
@@ -125,8 +134,10 @@ function addPower(
   addScheduling(plan, process);
   addAffinity(plan, process.execCPUAffinity?.final ?? process.execCPUAffinity?.initial);
   if (namespaces.has("user")) addSecurityLabels(plan, process);
+  if (usesHostPhase(spec, options))
+    beginHostPhase(plan, spec.linux, options.idMapRootfs ?? false, process.user.uid);
   addJoins(plan, namespaces);
-  if (namespaces.isNew("user") && spec.linux) {
+  if (namespaces.isNew("user") && spec.linux && !plan.hostPhase) {
     addUserNamespace(plan, spec.linux, () => {
       if (newUser) addLimits(plan, process, true, tolerate);
     });
@@ -149,6 +160,7 @@ function addRoot(
     propagation: spec.linux?.rootfsPropagation,
     noPivot: options.noPivot ?? false,
     readonly: spec.root?.readonly ?? false,
+    mapping: options.idMapRootfs ? spec.linux : undefined,
   };
   if (typeof options.gate === "object") plan.add("openFifo", { path: options.gate.fifo });
   addRootfs(plan, options.rootfs, options.rootfsTarget ?? "", change, options.oldKernel ?? false);
@@ -172,7 +184,7 @@ function addRoot(
  */
 export function compilePlan(spec: Spec, options: PlanOptions): Uint8Array {
   const process = spec.process ?? NO_PROCESS;
-  const namespaces = namespacePlan(spec.linux);
+  const namespaces = namespacePlan(spec.linux, usesHostPhase(spec, options));
   const plan = new PlanWriter();
   plan.add("launch", {
     cloneFlags: namespaces.cloneFlags,

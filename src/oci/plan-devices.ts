@@ -5,7 +5,7 @@
 import { posix } from "node:path";
 import { GantryError } from "../base/errors.ts";
 import { S_IFMT } from "./plan-constants.ts";
-import { rootPath } from "./plan-mounts.ts";
+import { addDeviceBind, rootPath } from "./plan-mounts.ts";
 import { PLAN_TABLE, type PlanWriter } from "./plan.ts";
 import type { Device, Spec } from "./runtime-spec.ts";
 
@@ -32,6 +32,7 @@ function addDevice(plan: PlanWriter, device: Device, bind: boolean): void {
   const path = rootPath(device.path);
   if (type === undefined)
     throw new GantryError("invalid-argument", `device ${path}: unknown type ${JSON.stringify(device.type)}`);
+  if (bind && plan.hostPhase) return addDeviceBind(plan, path);
   const permissions = (device.fileMode ?? 0o666) & 0o7777;
   /* A fifo has no number. */
   const numbered = device.type !== "p";

@@ -29,6 +29,8 @@ export interface ExecPlanOptions {
   keyring?: string;
   preserveFds?: number;
   tolerateOomScore?: boolean;
+  /** Host's id that the standard streams are given to before a user namespace is joined, in which they could not be. */
+  stdioOwner?: number;
 }
 
 /**
@@ -50,6 +52,7 @@ export function compileExecPlan(process: Process, options: ExecPlanOptions): Uin
   addAffinity(plan, process.execCPUAffinity?.final ?? process.execCPUAffinity?.initial);
   addSecurityLabels(plan, process);
   const flags = options.namespaces.reduce((sum, type) => sum | CLONE_NEW[type], 0);
+  if (options.stdioOwner !== undefined) plan.add("ownStdio", { uid: options.stdioOwner });
   const ownRoot = options.noPivot || !options.namespaces.includes("mount");
   plan.add("joinPidfd", { flags, root: ownRoot ? 1 : 0 });
   if (options.namespaces.includes("pid")) {

@@ -79,6 +79,22 @@ function explainCommand(error: PlanError): GantryError {
   return new GantryError("failed-precondition", `exec: ${name}: ${errnoText(error.errno)}`);
 }
 
+/** mount_setattr(2) with MOUNT_ATTR_IDMAP. */
+const ID_MAP_CALL = "mount_setattr idmap";
+
+function explainIdMap({ errno, path }: PlanError): string {
+  switch (errnoName(errno)) {
+    case "ENOSYS":
+      return "this kernel has no id-mapped mounts";
+    case "EINVAL":
+      return `the filesystem of ${path} cannot be id-mapped by this kernel`;
+    case "EPERM":
+      return `${path} cannot be id-mapped: it is id-mapped already, or of a filesystem of another user namespace`;
+    default:
+      return `${path} cannot be id-mapped: ${errnoName(errno)}`;
+  }
+}
+
 /** What the operation was doing, as a noun phrase: `mount /proc`. */
 function subject(operation: PlanOperation | undefined): string {
   if (!operation) return "start process";
@@ -89,6 +105,15 @@ function subject(operation: PlanOperation | undefined): string {
       return `bind ${operation.values.source} on ${operation.values.target}`;
     case "imageVolume":
       return `image volume on ${operation.values.target}`;
+    case "prepareBind":
+      return `bind ${operation.values.source} on ${operation.values.target}`;
+    case "attach":
+      return `bind on ${operation.values.target}`;
+    case "idMap":
+    case "joinIdMap":
+      return "enter user namespace";
+    case "mapDirectory":
+    case "rootAttach":
     case "rootOverlay":
     case "rootBind":
       return "mount root filesystem";
@@ -119,7 +144,8 @@ function subject(operation: PlanOperation | undefined): string {
 function kindOf(operation: PlanOperation | undefined, error: PlanError): ErrorKind {
   const reason = errnoName(error.errno);
   /* A path that somebody asked for is not there: a host directory, a namespace. */
-  const asked = operation?.name === "bind" || operation?.name === "joinNamespace";
+  const name = operation?.name;
+  const asked = name === "bind" || name === "prepareBind" || name === "joinNamespace";
   if (asked && (reason === "ENOENT" || reason === "ENOTDIR")) return "failed-precondition";
   if (operation?.name === "hook" || operation?.name === "parentHook") return "failed-precondition";
   return KINDS[reason] ?? "internal";
@@ -145,6 +171,8 @@ export function explainPlanError(plan: Uint8Array, error: PlanError): GantryErro
   if (isCommand && error.syscall === "execve") return explainCommand(error);
   const what = subject(operation);
   const where = error.path !== "" && !what.includes(error.path) ? ` ${error.path}` : "";
+  if (error.syscall === ID_MAP_CALL)
+    return new GantryError("failed-precondition", `${what}: ${explainIdMap(error)}`);
   const ran = /^hook (exit|signal) (\d+)$/.exec(error.syscall);
   const reason = ran
     ? `${ran[1] === "exit" ? "exit status" : "killed by signal"} ${ran[2]}`

@@ -19,6 +19,8 @@ export interface MountOptions {
   recursive: MountChange;
   /** MS_*; 0: not given. */
   propagation: bigint;
+  /** Id-map the mount, or the whole tree. */
+  idMap: "idmap" | "ridmap" | undefined;
   /** What is left: "size=64k", "newinstance". Flags of the filesystem itself (sync, dirsync, lazytime, mand) are here too. */
   parameters: string[];
 }
@@ -57,7 +59,7 @@ const PROPAGATION: Readonly<Record<string, bigint>> = {
 };
 
 const IGNORED = new Set(["defaults", "async", "nolazytime", "nomand", "loud", "silent", "norelatime"]);
-const UNSUPPORTED = new Set(["remount", "tmpcopyup", "idmap", "ridmap"]);
+const UNSUPPORTED = new Set(["remount", "tmpcopyup"]);
 
 /** Every word that has a meaning of its own here, sorted; others go to the filesystem. */
 export const KNOWN_MOUNT_OPTIONS: readonly string[] = [
@@ -105,6 +107,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     own: { set: 0n, clear: 0n },
     recursive: { set: 0n, clear: 0n },
     propagation: 0n,
+    idMap: undefined,
     parameters: [],
   };
   for (const option of options) {
@@ -112,6 +115,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     const recursive = option.startsWith("r") ? ATTRIBUTES[option.slice(1)] : undefined;
     const propagation = propagationFlags(option);
     if (option === "bind" || option === "rbind") result.bind = option;
+    else if (option === "idmap" || option === "ridmap") result.idMap = option;
     else if (own) merge(result.own, own);
     else if (recursive) merge(result.recursive, recursive);
     else if (propagation !== undefined) result.propagation = propagation;

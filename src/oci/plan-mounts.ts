@@ -4,12 +4,13 @@ import { GantryError } from "../base/errors.ts";
 import type { CgroupEntries } from "./cgroup.ts";
 import { MOUNT_ATTR } from "./plan-constants.ts";
 import { parseMountOptions, type MountOptions } from "./plan-mount-options.ts";
+import { hasIdMap } from "./plan-host-phase.ts";
 import { overlayFields, type PlanRootfs } from "./plan-rootfs.ts";
 import { PLAN_TABLE, type PlanWriter } from "./plan.ts";
 import type { Mount } from "./runtime-spec.ts";
 
 const { plainTarget } = PLAN_TABLE.constants.mount;
-const { recursive, onProcfs } = PLAN_TABLE.constants.bind;
+const { recursive, onProcfs, idMapRecursive } = PLAN_TABLE.constants.bind;
 
 /** Files of procfs that other runtimes let a mount cover, too: what lxcfs stands in for, and two switches. */
 const COVERABLE_PROC_FILES = new Set([
@@ -32,16 +33,18 @@ export function rootPath(path: string): string {
   return posix.normalize(`/${path}`).replace(/(?<=.)\/$/, "");
 }
 
+/** Of a host path. Where the process gives up its power before its mounts, it is made before that. */
 function addBind(
   plan: PlanWriter,
   source: string,
   target: string,
   options: MountOptions,
   all: boolean,
+  idMap = 0,
 ): void {
   if (!source.startsWith("/"))
     throw new GantryError("invalid-argument", `source of the mount on ${target} is not an absolute path`);
-  plan.add("bind", {
+  const values = {
     set: options.own.set,
     /*
      * "rw" and its like do not lift what the host's mount forbids; only a time update policy replaces the
@@ -51,10 +54,30 @@ function addBind(
     recursiveSet: options.recursive.set,
     recursiveClear: options.recursive.clear,
     propagation: options.propagation,
-    flags: (all ? recursive : 0) | (coversProcfs(target) ? onProcfs : 0),
+    flags:
+      (all ? recursive : 0) |
+      (coversProcfs(target) ? onProcfs : 0) |
+      (options.idMap === "ridmap" ? idMapRecursive : 0),
     source,
     target,
-  });
+  };
+  if (!plan.hostPhase) return plan.add("bind", values);
+  const number = plan.hostPhase.nextMount();
+  plan.hostPhase.plan.add("prepareBind", { ...values, idMap, number });
+  plan.add("attach", { number, flags: values.flags & onProcfs, target });
+}
+
+/** The number of the id map that a mount asks for, 0 for none. */
+function mountIdMap(plan: PlanWriter, mount: Mount, target: string, options: MountOptions): number {
+  if (!hasIdMap(mount)) return 0;
+  const fail = (why: string): never => {
+    throw new GantryError("invalid-argument", `mount on ${target}: ${why}`);
+  };
+  if (mount.type !== "bind" && !options.bind) fail("only a bind mount can be id-mapped");
+  const [uids, gids] = [mount.uidMappings ?? [], mount.gidMappings ?? []];
+  if ((uids.length === 0) !== (gids.length === 0)) fail("uidMappings and gidMappings go together");
+  const idMap = uids.length > 0 ? plan.hostPhase?.idMap(uids, gids) : plan.hostPhase?.ownIdMap;
+  return idMap || fail("an id-mapped mount needs mappings, its own or those of a user namespace");
 }
 
 /** Whether a mount there is known to cover no more than one harmless file of procfs. */
@@ -72,7 +95,13 @@ function addImage(plan: PlanWriter, mount: Mount, target: string, sources: Mount
   const isSubPath = (option: string): boolean => option.startsWith(SUB_PATH_OPTION);
   const options = mount.options ?? [];
   const { own, recursive: all } = parseMountOptions(options.filter((option) => !isSubPath(option)));
-  plan.add("imageVolume", {
+  /* The layers belong to the ids of the image, which are the container's. */
+  const phase = plan.hostPhase?.ownIdMap ? plan.hostPhase : undefined;
+  const number = phase?.nextMount() ?? 0;
+  if (phase && image.type === "overlay") image.lower.forEach((path) => phase.mapDirectory(path));
+  (phase?.rootPlan ?? plan).add("imageVolume", {
+    idMap: phase?.ownIdMap ?? 0,
+    number,
     ...(image.type === "overlay"
       ? overlayFields(image, sources.classic)
       : { lower: [], options: [], flags: 0, classicBase: "", classicData: "" }),
@@ -82,6 +111,7 @@ function addImage(plan: PlanWriter, mount: Mount, target: string, sources: Mount
     clear: own.clear & MOUNT_ATTR.ATIME,
     target,
   });
+  if (phase) plan.add("attach", { number, flags: 0, target });
 }
 
 function addFilesystem(
@@ -137,19 +167,22 @@ function addCgroup(plan: PlanWriter, target: string, options: MountOptions, cgro
   if (readonly) plan.add("remount", { set: MOUNT_ATTR.RDONLY, clear: 0n, target });
 }
 
+/** A bind mount of a host's device node, for who may make none. */
+export function addDeviceBind(plan: PlanWriter, path: string): void {
+  addBind(plan, path, path, parseMountOptions([]), false);
+}
+
 /** @throws GantryError invalid-argument or unimplemented, naming the mount's destination. */
 export function addMount(plan: PlanWriter, mount: Mount, sources: MountSources): void {
   const target = rootPath(mount.destination);
-  if (mount.uidMappings?.length || mount.gidMappings?.length) {
-    throw new GantryError("unimplemented", `mount on ${target}: id mappings are not supported`);
-  }
   if (mount.type === "image") {
     addImage(plan, mount, target, sources);
     return;
   }
   const options = parseMountOptions(mount.options ?? []);
+  const idMap = mountIdMap(plan, mount, target, options);
   if (mount.type === "bind" || options.bind) {
-    addBind(plan, mount.source ?? "", target, options, options.bind !== "bind");
+    addBind(plan, mount.source ?? "", target, options, options.bind !== "bind", idMap);
   } else if (mount.type === "cgroup" || mount.type === "cgroup2") {
     addCgroup(plan, target, options, sources.cgroup);
   } else if (mount.type) {

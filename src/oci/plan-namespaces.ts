@@ -8,13 +8,14 @@
  */
 import { GantryError } from "../base/errors.ts";
 import { CLONE_NEW } from "./plan-constants.ts";
+import { mapLines, requireMappings } from "./plan-host-phase.ts";
 import type { PlanWriter } from "./plan.ts";
-import type { IdMapping, Linux, NamespaceType } from "./runtime-spec.ts";
+import type { Linux, NamespaceType } from "./runtime-spec.ts";
 
 export interface NamespacePlan {
   /** Types that the clone makes. */
   cloneFlags: bigint;
-  /** Cloned by the process itself after it has joined a PID or user namespace; undefined: no fork. */
+  /** Cloned by the process itself after it has joined a PID or user namespace, or after a host phase; undefined: no fork. */
   forkFlags: bigint | undefined;
   joined: { type: NamespaceType; path: string }[];
   isNew(type: NamespaceType): boolean;
@@ -34,8 +35,11 @@ const JOIN_ORDER: readonly NamespaceType[] = [
   "mount",
 ];
 
-/** @throws GantryError invalid-argument for a type that is there twice. */
-export function namespacePlan(linux: Linux | undefined): NamespacePlan {
+/**
+ * @param hostPhase the process enters its namespaces late, and its user namespace by the one that is kept.
+ * @throws GantryError invalid-argument for a type that is there twice.
+ */
+export function namespacePlan(linux: Linux | undefined, hostPhase = false): NamespacePlan {
   const byType = new Map<NamespaceType, string | undefined>();
   for (const { type, path } of linux?.namespaces ?? []) {
     if (CLONE_NEW[type] === undefined || byType.has(type))
@@ -48,13 +52,15 @@ export function namespacePlan(linux: Linux | undefined): NamespacePlan {
   const isNew = (type: NamespaceType): boolean => byType.has(type) && byType.get(type) === undefined;
   let flags = 0n;
   for (const type of byType.keys()) {
-    if (isNew(type) && type !== "cgroup" && type !== "time") flags |= BigInt(CLONE_NEW[type]);
+    const late = type === "cgroup" || type === "time" || (type === "user" && hostPhase);
+    if (isNew(type) && !late) flags |= BigInt(CLONE_NEW[type]);
   }
   const joined = JOIN_ORDER.flatMap((type) => {
     const path = byType.get(type);
+    if (type === "user" && hostPhase && byType.has(type)) return [{ type, path: "" }];
     return path === undefined ? [] : [{ type, path }];
   });
-  const fork = joined.some(({ type }) => type === "pid" || type === "user");
+  const fork = hostPhase || joined.some(({ type }) => type === "pid" || type === "user");
   return {
     cloneFlags: fork ? 0n : flags,
     forkFlags: fork ? flags : undefined,
@@ -64,19 +70,18 @@ export function namespacePlan(linux: Linux | undefined): NamespacePlan {
   };
 }
 
-const mapLines = (mappings: readonly IdMapping[]): string =>
-  mappings.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join("");
-
 /** Joins and forks. */
 export function addJoins(plan: PlanWriter, namespaces: NamespacePlan): void {
-  for (const { type, path } of namespaces.joined) plan.add("joinNamespace", { type: CLONE_NEW[type], path });
+  for (const { type, path } of namespaces.joined) {
+    if (type === "user" && plan.hostPhase) plan.add("joinIdMap", { idMap: plan.hostPhase.ownIdMap });
+    else plan.add("joinNamespace", { type: CLONE_NEW[type], path });
+  }
   if (namespaces.forkFlags !== undefined) plan.add("fork", { cloneFlags: namespaces.forkFlags });
 }
 
 /** The launcher's part in a new user namespace; what `addMore` adds it does in the same pause. */
 export function addUserNamespace(plan: PlanWriter, linux: Linux, addMore: () => void): void {
-  if (!linux.uidMappings?.length || !linux.gidMappings?.length)
-    throw new GantryError("invalid-argument", "a new user namespace needs uidMappings and gidMappings");
+  requireMappings(linux);
   plan.add("rendezvous", {});
   plan.add("parentIdMap", { uids: mapLines(linux.uidMappings), gids: mapLines(linux.gidMappings) });
   addMore();

@@ -2,7 +2,9 @@
 import { GantryError } from "../base/errors.ts";
 import { MOUNT_ATTR, MS } from "./plan-constants.ts";
 import { propagationFlags } from "./plan-mount-options.ts";
+import { addMappedLayers, hostId } from "./plan-host-phase.ts";
 import { PLAN_TABLE, type PlanValues, type PlanWriter } from "./plan.ts";
+import type { Linux } from "./runtime-spec.ts";
 
 /** How the root filesystem is mounted; the same shape as the snapshotter's RootfsMount. */
 export type PlanRootfs =
@@ -21,6 +23,8 @@ export interface RootChange {
   propagation: string | undefined;
   noPivot: boolean;
   readonly: boolean;
+  /** Of the user namespace that the files are id-mapped for; undefined: they are not. */
+  mapping: Pick<Linux, "uidMappings" | "gidMappings"> | undefined;
 }
 
 function rootPropagation(word: string | undefined): bigint {
@@ -39,6 +43,8 @@ function commonDirectory(paths: readonly string[]): string {
   while (depth < first.length && split.every((parts) => parts[depth] === first[depth])) depth++;
   return first.slice(0, depth).join("/") || "/";
 }
+
+const { classic: CLASSIC, detached: DETACHED } = PLAN_TABLE.constants.root;
 
 const escapeOption = (path: string): string => path.replace(/[\\,:]/g, "\\$&");
 
@@ -67,7 +73,7 @@ export function overlayFields(
   return {
     lower: rootfs.lower,
     options: rootfs.options,
-    flags: classic || long ? PLAN_TABLE.constants.overlay.classic : 0,
+    flags: classic || long ? CLASSIC : 0,
     classicBase: base,
     classicData: data,
   };
@@ -77,10 +83,20 @@ function addOverlay(
   plan: PlanWriter,
   rootfs: Extract<PlanRootfs, { type: "overlay" }>,
   target: string,
-  classic: boolean,
+  flags: number,
+  mapping: RootChange["mapping"],
 ): void {
   const { upper = "", work = "" } = rootfs;
-  plan.add("rootOverlay", { ...overlayFields(rootfs, classic), upper, work, target });
+  const fields = overlayFields(rootfs, (flags & CLASSIC) !== 0);
+  plan.add("rootOverlay", {
+    ...fields,
+    flags: fields.flags | flags,
+    uid: hostId(mapping?.uidMappings, 0) ?? 0,
+    gid: hostId(mapping?.gidMappings, 0) ?? 0,
+    upper,
+    work,
+    target,
+  });
 }
 
 /** Mounts the root filesystem. `classic`: as on a kernel without lowerdir+. */
@@ -100,12 +116,20 @@ export function addRootfs(
       if (target !== "") plan.add("privateMount", { path: target });
     }
   }
-  if (rootfs.type === "overlay") addOverlay(plan, rootfs, target, classic);
-  else
-    plan.add("rootBind", {
+  const phase = plan.hostPhase;
+  const writer = phase?.rootPlan ?? plan;
+  const flags = (phase ? DETACHED : 0) | (classic ? CLASSIC : 0);
+  if (rootfs.type === "overlay") {
+    if (phase && change.mapping) addMappedLayers(phase, rootfs);
+    addOverlay(writer, rootfs, target, flags, change.mapping);
+  } else
+    writer.add("rootBind", {
+      flags,
+      idMap: change.mapping ? (phase?.ownIdMap ?? 0) : 0,
       source: rootfs.source,
       target: target || (change.ownMounts ? "" : rootfs.source),
     });
+  if (phase) plan.add("rootAttach", { target });
 }
 
 /** Makes it the root directory. */

@@ -12,6 +12,7 @@
  * in the header, and another one is refused. docs/plan.md tells what each group of operations is for.
  */
 import { encodeRecord, wireFingerprint, type WireTable, type WireValues } from "../base/wire-table.ts";
+import type { IdMapping } from "./runtime-spec.ts";
 
 /** Set in the code of an operation that the launcher executes instead of the process. */
 const PARENT = 0x8000;
@@ -33,12 +34,14 @@ export const PLAN_TABLE = {
       /** The target itself must be a directory that is reached without symbolic links. */
       plainTarget: 1,
     },
-    bind: { recursive: 1, onProcfs: 2 },
+    bind: { recursive: 1, onProcfs: 2, idMapRecursive: 4 },
     pivot: { chroot: 1, detachShared: 2 },
     device: { bind: 1 },
     user: { keepCapabilities: 1 },
     tolerate: { refused: 1 },
-    overlay: { classic: 1 },
+    root: { classic: 1, detached: 2 },
+    /** What a plan may keep open at once. */
+    kept: { idMaps: 32, mounts: 1024 },
     attribute: { nosymfollow: 0x200000 },
   },
   records: {
@@ -108,7 +111,9 @@ export const PLAN_TABLE = {
         work: ["string", "empty for a read-only mount"],
         options: ["strings", "key=value or key, for fsconfig(2)"],
         target: ["string", "host directory to mount on; empty: over the old root"],
-        flags: ["u32", "OVERLAY_CLASSIC: mount(2) from the start"],
+        flags: ["u32", "ROOT_CLASSIC: mount(2) from the start; ROOT_DETACHED: mounted later, by ROOT_ATTACH"],
+        uid: ["u32", "the kernel makes the work directory for this user, whom id-mapped layers must know"],
+        gid: ["u32", "and for this group"],
         classicBase: [
           "string",
           "directory that the paths in classicData are relative to; empty: none possible",
@@ -120,6 +125,8 @@ export const PLAN_TABLE = {
       code: 22,
       doc: "bind a directory as the root filesystem",
       fields: {
+        flags: ["u32", "ROOT_DETACHED: mounted later, by ROOT_ATTACH"],
+        idMap: ["u32", "1: the first one kept, and so on; 0: none"],
         source: ["string", "host path"],
         target: ["string", "host directory; empty: over the old root"],
       },
@@ -215,7 +222,9 @@ export const PLAN_TABLE = {
       fields: {
         set: ["u64", "MOUNT_ATTR_* to set on the mount"],
         clear: ["u64", "MOUNT_ATTR_* to clear on the mount"],
-        flags: ["u32", "OVERLAY_CLASSIC: mount(2) from the start"],
+        flags: ["u32", "ROOT_CLASSIC: mount(2) from the start"],
+        idMap: ["u32", "of the mount, for a source that is no overlay; 1: the first one kept; 0: none"],
+        number: ["u32", "keep it for ATTACH under this number; 0: mount it on its target"],
         lower: ["strings", "directories from the topmost to the lowest"],
         options: ["strings", "of the overlay: key=value or key, for fsconfig(2)"],
         classicBase: [
@@ -227,6 +236,55 @@ export const PLAN_TABLE = {
         path: ["string", "in the image, links followed in it; empty for the whole"],
         target: ["string", "path in the root"],
       },
+    },
+    idMap: {
+      code: 70,
+      doc: "keep a user namespace as an id map for later operations",
+      fields: {
+        path: ["string", "namespace file; empty: make one"],
+        uids: ["string", "lines of uid_map, for a new one"],
+        gids: ["string", "lines of gid_map"],
+      },
+    },
+    joinIdMap: {
+      code: 71,
+      doc: "setns(2) on a user namespace that is kept",
+      fields: { idMap: ["u32", "its number, from 1"] },
+    },
+    mapDirectory: {
+      code: 72,
+      doc: "lay an id-mapped mount of a directory over itself, in the process's own mount namespace",
+      fields: { idMap: ["u32", "its number, from 1"], path: ["string", "host path"] },
+    },
+    prepareBind: {
+      code: 73,
+      doc: "make a bind mount of a host path with its attributes, and keep it for ATTACH",
+      fields: {
+        number: ["u32", "to keep it under, from 1"],
+        set: ["u64", "MOUNT_ATTR_* to set on the mount"],
+        clear: ["u64", "MOUNT_ATTR_* to clear on the mount"],
+        recursiveSet: ["u64", "MOUNT_ATTR_* to set on it and all below"],
+        recursiveClear: ["u64", "MOUNT_ATTR_* to clear on it and all below"],
+        propagation: ["u64", "MS_*; 0: leave it"],
+        flags: ["u32", "BIND_*"],
+        idMap: ["u32", "1: the first one kept, and so on; 0: none"],
+        source: ["string", "host path, symbolic links followed"],
+        target: ["string", "path in the root, for messages"],
+      },
+    },
+    attach: {
+      code: 74,
+      doc: "put a mount that is kept on a path in the root",
+      fields: {
+        number: ["u32", "it is kept under"],
+        flags: ["u32", "BIND_ON_PROCFS"],
+        target: ["string", "path in the root"],
+      },
+    },
+    rootAttach: {
+      code: 75,
+      doc: "put the detached root filesystem in its place",
+      fields: { target: ["string", "host directory; empty: over the old root"] },
     },
 
     sysctl: {
@@ -386,6 +444,21 @@ export const PLAN_TABLE = {
   },
 } as const satisfies WireTable;
 
+/** See plan-host-phase.ts. */
+export interface HostPhase {
+  readonly plan: PlanWriter;
+  /** Comes after `plan`: what is mounted here covers directories of the host. */
+  readonly rootPlan: PlanWriter;
+  /** The number for a mount that is made in this phase and attached later. */
+  nextMount(): number;
+  /** Lays an id-mapped mount of a host's directory over itself, once. */
+  mapDirectory(path: string): void;
+  /** The number of an id map, kept from here on; equal ones are kept once. 0 for no mappings. */
+  idMap(uids: readonly IdMapping[] | undefined, gids: readonly IdMapping[] | undefined): number;
+  /** The number of the container's own user namespace; 0: it has none. */
+  readonly ownIdMap: number;
+}
+
 export type PlanRecords = (typeof PLAN_TABLE)["records"];
 export type PlanOperationName = keyof PlanRecords;
 export type PlanValues<Name extends PlanOperationName> = WireValues<PlanRecords[Name]>;
@@ -395,22 +468,39 @@ export const PLAN_FINGERPRINT = wireFingerprint(PLAN_TABLE);
 
 /** Collects operations in order; `finish` gives the plan. */
 export class PlanWriter {
-  #parts: Buffer[] = [];
+  #parts: (Buffer | PlanWriter)[] = [];
+  /**
+   * Where operations go that need the launcher's power or the host's paths, in a plan whose process gives them up
+   * before its mounts (plan-host-phase.ts); undefined in all other plans.
+   */
+  hostPhase: HostPhase | undefined;
 
   add<Name extends PlanOperationName>(name: Name, values: PlanValues<Name>): void {
     this.#parts.push(encodeRecord<PlanRecords[Name]>(PLAN_TABLE.records[name], values));
   }
 
+  /** A part of the plan at this point, which may be written to later. */
+  section(): PlanWriter {
+    const part = new PlanWriter();
+    this.#parts.push(part);
+    return part;
+  }
+
+  #operations(): Buffer[] {
+    return this.#parts.flatMap((part) => (part instanceof PlanWriter ? part.#operations() : [part]));
+  }
+
   finish(): Uint8Array {
+    const operations = this.#operations();
     const { magic, bytes } = PLAN_TABLE.constants.header;
     const header = Buffer.alloc(bytes);
     header.writeUInt32LE(magic, 0);
     header.writeUInt32LE(PLAN_FINGERPRINT, 4);
     header.writeUInt32LE(
-      this.#parts.reduce<number>((sum, part) => sum + part.length, bytes),
+      operations.reduce<number>((sum, part) => sum + part.length, bytes),
       8,
     );
-    header.writeUInt32LE(this.#parts.length, 12);
-    return Buffer.concat([header, ...this.#parts]);
+    header.writeUInt32LE(operations.length, 12);
+    return Buffer.concat([header, ...operations]);
   }
 }
