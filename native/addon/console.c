@@ -1,11 +1,12 @@
 /*
- * What the gantry-oci command needs besides a launch, and Node does not have: fifos, and a terminal's master
- * that comes over a unix socket (SCM_RIGHTS).
+ * What Node does not have of streams: pipes, fifos, and a terminal's master that comes over a unix socket
+ * (SCM_RIGHTS).
  */
 #define _GNU_SOURCE
 #include "addon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,22 @@ static napi_value make_fifo(napi_env env, napi_callback_info info) {
     __attribute__((cleanup(free_string))) char *path = addon_string(env, args[0]);
     if (path == NULL) return NULL;
     if (mkfifo(path, mode) != 0) return addon_throw_errno(env, errno, "mkfifo", path);
+    return NULL;
+}
+
+/* makePipe(): [the end to read, the end to write]. */
+static napi_value make_pipe(napi_env env, napi_callback_info info) {
+    (void)info;
+    napi_value result, end;
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return addon_throw_errno(env, errno, "pipe2", NULL);
+    bool made = napi_create_array_with_length(env, 2, &result) == napi_ok;
+    for (uint32_t i = 0; made && i < 2; i++)
+        made = napi_create_int32(env, ends[i], &end) == napi_ok &&
+               napi_set_element(env, result, i, end) == napi_ok;
+    if (made) return result;
+    close(ends[0]);
+    close(ends[1]);
     return NULL;
 }
 
@@ -112,7 +129,8 @@ static napi_value set_window_size(napi_env env, napi_callback_info info) {
 }
 
 void addon_console_register(napi_env env, napi_value exports) {
-    static const struct addon_function functions[] = {{"makeFifo", make_fifo},
+    static const struct addon_function functions[] = {{"makePipe", make_pipe},
+                                                      {"makeFifo", make_fifo},
                                                       {"consoleListen", console_listen},
                                                       {"consoleReceive", console_receive},
                                                       {"setWindowSize", set_window_size}};

@@ -206,6 +206,7 @@ export function fakeEngine(overrides: EngineOverrides = {}): FakeEngine {
     },
     containerStats: async (id) => ({ ...sampleUsage, containerId: known(sampleContainer, id).id }),
     listContainerStats: async () => [sampleUsage],
+    setPodCidrs: doing("setPodCidrs"),
     status: () => ({
       runtime: { ok: true, reason: "", message: "" },
       network: { ok: false, reason: "NetworkPluginNotReady", message: "no configuration" },

@@ -20,6 +20,7 @@ import { createImageService } from "../image/image-service.ts";
 import { createUnpacker } from "../image/unpack/unpacker.ts";
 import { shimProgram } from "../native/addon.ts";
 import { createBridgeNetwork } from "../network/bridge-network.ts";
+import { createCniNetwork } from "../network/cni-network.ts";
 import { createLoopbackNetwork } from "../network/loopback-network.ts";
 import type { PodNetwork } from "../network/pod-network.ts";
 import { CdiRegistry } from "../oci/cdi-registry.ts";
@@ -178,6 +179,18 @@ function createNetwork(config: Config, store: RecordStore, log: Logger): PodNetw
   switch (mode) {
     case "unset":
       return createUnsetNetwork();
+    case "cni":
+      return createCniNetwork({
+        confDirectory: config.cni.conf_dir,
+        pluginDirectories: config.cni.bin_dirs,
+        cacheDirectory: config.cni.cache_dir,
+        maxNetworks: config.cni.max_networks,
+        confTemplate: config.cni.conf_template,
+        pluginTimeoutMs: config.cni.plugin_timeout_seconds * 1000,
+        records: store.table("cni_attachments"),
+        podCidrs: store.table("cni_node"),
+        log,
+      });
     case "none":
       return createLoopbackNetwork();
     case "embedded":

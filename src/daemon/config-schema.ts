@@ -99,9 +99,9 @@ const images = section(
 const network = section(
   {
     mode: setting(
-      oneOf(["unset", "none", "embedded"]),
+      oneOf(["unset", "none", "embedded", "cni"]),
       "unset",
-      `The network of pods that do not use the host's. "embedded": a bridge with addresses, masquerading and port mappings, made without plugins. "none": a loopback interface only. "unset": such pods are refused and the node reports that its network is not ready.`,
+      `The network of pods that do not use the host's. "cni": by CNI plugins, see [cni]; the network of a node of a cluster. "embedded": a bridge with addresses, masquerading and port mappings, made without plugins. "none": a loopback interface only. "unset": such pods are refused and the node reports that its network is not ready.`,
     ),
     bridge: setting(
       v.pipe(
@@ -129,6 +129,42 @@ const network = section(
     ),
   },
   "The network of pods.",
+);
+
+const cni = section(
+  {
+    conf_dir: setting(
+      absolutePath,
+      "/etc/cni/net.d",
+      "Directory of network configurations: .conflist, .conf and .json files. The first by name is used. Changes are seen at once; pods keep what they were made with.",
+    ),
+    bin_dirs: setting(
+      v.array(absolutePath),
+      ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"],
+      "Directories of the plugins, searched in this order.",
+    ),
+    cache_dir: setting(
+      absolutePath,
+      "/var/lib/cni",
+      "Directory of cached results, results/NETWORK-POD-INTERFACE, in the form that other runtimes and tools use.",
+    ),
+    max_networks: setting(
+      count(0, 64),
+      1,
+      "How many of the configurations a pod is attached to, in the order of their names: eth0, eth1 and so on. 0: to all.",
+    ),
+    conf_template: setting(
+      emptyOr(/^\/./, "an absolute path"),
+      "",
+      "File from which a configuration is made when the kubelet tells the node's pod addresses and there is no other. {{.PodCIDR}}, {{.PodCIDRRanges}} and {{.Routes}} in it are replaced. Empty: none.",
+    ),
+    plugin_timeout_seconds: setting(
+      count(1, 3600),
+      120,
+      "One call of one plugin that takes longer is ended, and has failed.",
+    ),
+  },
+  `The network "cni".`,
 );
 
 const runtime = section(
@@ -237,6 +273,7 @@ export const configSchema = v.strictObject({
   log: v.optional(log, {}),
   images: v.optional(images, {}),
   network: v.optional(network, {}),
+  cni: v.optional(cni, {}),
   runtime: v.optional(runtime, {}),
   runtimes: v.optional(runtimes, { gantry: {} }),
   cri: v.optional(cri, {}),

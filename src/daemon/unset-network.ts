@@ -5,7 +5,7 @@
 import { GantryError } from "../base/errors.ts";
 import type { PodNetwork } from "../network/pod-network.ts";
 
-const MESSAGE = `no pod network is configured: set mode in [network] to "embedded" or "none"`;
+const MESSAGE = `no pod network is configured: set mode in [network] to "cni", "embedded" or "none"`;
 
 export function createUnsetNetwork(): PodNetwork {
   return {

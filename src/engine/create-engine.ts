@@ -13,6 +13,7 @@ import { createEngineContext, type EngineOptions } from "./engine-context.ts";
 import type { Engine } from "./engine.ts";
 import { exec } from "./exec.ts";
 import { execSync } from "./exec-sync.ts";
+import { setPodCidrs } from "./node-pod-cidrs.ts";
 import { portForward } from "./port-forward.ts";
 import { runPodSandbox } from "./pod-run.ts";
 import { removePodSandbox, stopPodSandbox } from "./pod-stop.ts";
@@ -54,6 +55,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     events: (signal) => context.events.subscribe(signal),
     containerStats: (id) => containerStats(context, id),
     listContainerStats: (filter) => listContainerStats(context, filter),
+    setPodCidrs: (podCidrs) => setPodCidrs(context, podCidrs),
     status: () => {
       const network = options.network.status();
       return {

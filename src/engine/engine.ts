@@ -118,6 +118,9 @@ export interface Engine {
   containerStats(id: string): Promise<ContainerUsage>;
   listContainerStats(filter: ContainerStatsFilter): Promise<ContainerUsage[]>;
 
+  /** The ranges of this node's pods, "10.1.2.0/24,fd00:2::/64"; empty: no change. @throws invalid-argument. */
+  setPodCidrs(podCidrs: string): Promise<void>;
+
   status(): EngineStatus;
   runtimeHandlers(): RuntimeHandlerInfo[];
   /** Which driver puts containers into cgroups. */

@@ -145,8 +145,6 @@ async function setUpNetwork(
 ): Promise<void> {
   const request = podNetworkRequest(context, entry.sandbox);
   if (!request) return;
-  const status = context.network.status();
-  if (!status.ready) throw new GantryError("unavailable", `network is not ready: ${status.message}`);
   undo.push("tear down network", () =>
     context.network.teardown(request, entry.networkState, AbortSignal.timeout(30_000)),
   );

@@ -35,6 +35,7 @@ export function verboseStatus(context: EngineContext): Record<string, unknown> {
     stateDirectory: context.stateDirectory,
     snapshotter: { name: context.snapshotter.name, directory: context.snapshotter.directory },
     network: { name: context.network.name, ...context.network.status() },
+    ...context.network.describe?.(),
     cgroups: { version: context.cgroups.version, driver: context.cgroups.driver },
     pods: [...context.pods.all()].length,
     containers: [...context.containers.all()].length,

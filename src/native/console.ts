@@ -1,8 +1,10 @@
-/** The addon's part "console": fifos, and a terminal's master that arrives over a unix socket. Node has neither. */
+/** The addon's part "console": pipes, fifos, and a terminal's master that arrives over a unix socket. Node has none. */
 import { addon } from "./addon.ts";
 
 export interface ConsoleAddon {
   makeFifo(path: string, mode: number): void;
+  /** A pipe (Node's own are sockets, which cannot be opened by /dev/stdin): the end to read and the end to write. */
+  makePipe(): [number, number];
   /** A listening unix stream socket at this path; its descriptor. */
   consoleListen(path: string): number;
   /** Accepts one connection and takes the one descriptor that it brings. @throws ETIMEDOUT. */

@@ -133,6 +133,11 @@ class BridgeNetwork implements PodNetwork {
     if (known.size > 0) await this.#ready();
   }
 
+  async setPodCidrs(podCidrs: readonly string[]): Promise<void> {
+    const { subnet, subnet6 } = this.#options;
+    this.#log.info({ podCidrs, subnet, subnet6 }, "the embedded network keeps its own subnets");
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#watch);
     this.#watch = undefined;

@@ -80,17 +80,27 @@ export function ipFromBytes(bytes: Uint8Array): IpAddress {
 
 /** @throws GantryError invalid-argument; also where host bits are set ("10.1.2.3/16"). */
 export function parseSubnet(text: string): IpSubnet {
+  const subnet = parsePrefix(text);
+  if (subnet.base & (subnetSize(subnet) - 1n)) {
+    throw new GantryError("invalid-argument", `subnet ${text} has bits set after its prefix`);
+  }
+  return subnet;
+}
+
+/** The subnet of an address with a prefix: "10.1.2.3/16" is in 10.1.0.0/16. @throws GantryError invalid-argument. */
+export function networkOf(text: string): IpSubnet {
+  const subnet = parsePrefix(text);
+  return { ...subnet, base: subnet.base & ~(subnetSize(subnet) - 1n) };
+}
+
+function parsePrefix(text: string): IpSubnet {
   const [address = "", prefix = "", ...rest] = text.split("/");
   const { family, value } = parseIp(address);
   const prefixLength = /^\d{1,3}$/.test(prefix) ? Number(prefix) : -1;
   if (rest.length > 0 || prefixLength < 0 || prefixLength > familyBits(family)) {
     throw new GantryError("invalid-argument", `${JSON.stringify(text)} is not a subnet`);
   }
-  const subnet = { family, base: value, prefixLength };
-  if (value & (subnetSize(subnet) - 1n)) {
-    throw new GantryError("invalid-argument", `subnet ${text} has bits set after its prefix`);
-  }
-  return subnet;
+  return { family, base: value, prefixLength };
 }
 
 export function formatSubnet(subnet: IpSubnet): string {

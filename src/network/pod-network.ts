@@ -43,11 +43,15 @@ export interface PodNetwork {
   readonly name: string;
   /** For the NetworkReady condition. */
   status(): { ready: boolean; reason: string; message: string };
+  /** Facts for who debugs, JSON-encodable: what of the network's configuration is in force. Absent: nothing to tell. */
+  describe?(): Record<string, unknown>;
   setup(request: PodNetworkRequest, signal: AbortSignal): Promise<PodNetworkResult>;
   /** @param state from the result; undefined when setup never finished. */
   teardown(request: PodNetworkRequest, state: unknown, signal: AbortSignal): Promise<void>;
   /** At start: releases what belongs to no pod of this list. */
   collect(podSandboxIds: ReadonlySet<string>): Promise<void>;
+  /** The ranges of the node's pods, as its cluster has chosen them; valid subnets. Absent: they have no effect. */
+  setPodCidrs?(podCidrs: readonly string[]): Promise<void>;
   /** At a clean stop of the daemon without pods, removes host-wide things (bridge, nftables table) of this instance. */
   close(): Promise<void>;
 }
