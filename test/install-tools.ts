@@ -25,6 +25,8 @@ const TOOLS: Record<string, string> = {
   gcc: "gcc",
   make: "make",
   "clang-format": "clang-format",
+  "/usr/lib/cni/bridge": "containernetworking-plugins",
+  iptables: "iptables",
   "/usr/include/stdio.h": "libc6-dev",
   "/usr/include/seccomp.h": "libseccomp-dev",
 };

@@ -17,7 +17,8 @@ function answers(code: status, details?: RegExp): (error: ServiceError) => boole
 }
 
 test("Version, RuntimeConfig, UpdateRuntimeConfig", async () => {
-  await using served = await serveForTest(fakeEngine({ cgroupDriver: "systemd" }));
+  const engine = fakeEngine({ cgroupDriver: "systemd" });
+  await using served = await serveForTest(engine);
   const version = await served.client.Version({ version: "0.1.0" });
   assert.deepEqual(version, {
     version: "0.1.0",
@@ -27,6 +28,15 @@ test("Version, RuntimeConfig, UpdateRuntimeConfig", async () => {
   });
   assert.equal((await served.client.RuntimeConfig({})).linux?.cgroup_driver, "SYSTEMD");
   assert.deepEqual(await served.client.UpdateRuntimeConfig({}), {});
+  const podCidr = "10.1.0.0/24,fd00:1::/64";
+  await served.client.UpdateRuntimeConfig({ runtime_config: { network_config: { pod_cidr: podCidr } } });
+  assert.deepEqual(
+    engine.asked.filter(([name]) => name === "setPodCidrs"),
+    [
+      ["setPodCidrs", ""],
+      ["setPodCidrs", podCidr],
+    ],
+  );
 });
 
 test("Status: both conditions always, handlers with the default one, info only when asked for", async () => {

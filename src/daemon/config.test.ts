@@ -74,7 +74,7 @@ test("a wrong type or value is named with file, line and key", (t) => {
     `pinned = ["a",`,
     `  2]`,
     `[network]`,
-    `mode = "cni"`,
+    `mode = "calico"`,
     `[log]`,
     `level = 2026-01-01`,
   ];
@@ -83,7 +83,7 @@ test("a wrong type or value is named with file, line and key", (t) => {
     `conf.d/1.toml:9: log.level: must be one of "debug", "info", "warn", "error", not "2026-01-01"`,
     `conf.d/1.toml:3: images.unpack_workers: must be a whole number from 0 to 64, not "4"`,
     `conf.d/1.toml:5: images.pinned.1: must be a string, not 2`,
-    `conf.d/1.toml:7: network.mode: must be one of "unset", "none", "embedded", not "cni"`,
+    `conf.d/1.toml:7: network.mode: must be one of "unset", "none", "embedded", "cni", not "calico"`,
   ]);
 });
 

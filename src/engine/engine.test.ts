@@ -304,3 +304,29 @@ test("every process is given its OOM score: the shim that launches it has lowere
   for (const plan of plans)
     assert.ok(decodePlan(plan).some(({ name }) => name === "oomScore" || name === "parentOomScore"));
 });
+
+test("the node's pod addresses go to the network, and wrong ones nowhere", async () => {
+  await engine.setPodCidrs("");
+  await engine.setPodCidrs("10.1.2.3/24, fd00:2::/64");
+  assert.deepEqual(parts.asked, ["pod CIDRs 10.1.2.0/24 fd00:2::/64"]);
+  for (const text of [
+    "10.1.2.0",
+    "10.1.2.0/33",
+    "x/24",
+    ",",
+    "10.1.2.0/24,",
+    "10.1.2.0/24,10.2.0.0/24",
+    "::/129",
+  ])
+    await assert.rejects(engine.setPodCidrs(text), { kind: "invalid-argument" }, text);
+  assert.equal(parts.asked.length, 1);
+});
+
+test("a network that says it is not ready is asked all the same: it knows what it can do", async () => {
+  const options = parts.options();
+  options.network.status = () => ({ ready: false, reason: "NotReady", message: "some plugin is not" });
+  const other = await createEngine(options);
+  await other.runPodSandbox(podConfig(), "", never);
+  assert.ok(parts.asked.includes("network setup"));
+  await other.close();
+});

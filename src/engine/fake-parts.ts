@@ -166,6 +166,7 @@ export class FakeParts {
         return { ips: ["10.0.0.2"], interfaceName: "eth0", state: { lease: 2 } };
       },
       teardown: () => this.#ask("network teardown"),
+      setPodCidrs: (podCidrs) => this.#ask(`pod CIDRs ${podCidrs.join(" ")}`),
       collect: () => Promise.resolve(),
       close: () => Promise.resolve(),
     };

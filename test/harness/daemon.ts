@@ -10,8 +10,9 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-
 import { listMountsBelow, unmount } from "../../src/native/mount.ts";
+import { bridgeConf, cniSettings, writeConf } from "./cni.ts";
+import { runCommand } from "./command.ts";
 
 const repository = join(import.meta.dirname, "../..");
 
@@ -23,7 +24,8 @@ export interface TestDaemonOptions {
   plainHttpHosts?: string[];
   /** Upstream hosts that a registry stands in for: { "registry.k8s.io": "127.0.0.1:5000" }. */
   mirrors?: Record<string, string>;
-  network?: "embedded" | "none";
+  /** "cni": Debian's plugins, on the bridge and subnet that the embedded network would have (test/harness/cni.ts). */
+  network?: "embedded" | "none" | "cni";
   /** Further configuration, TOML. */
   configuration?: string;
   /** The file `failpoint` in its directory names the point at which it dies (src/base/failpoint.ts). */
@@ -38,11 +40,13 @@ export class TestDaemon {
   readonly bridge: string;
   readonly subnet: string;
   readonly cgroupParent: string;
+  readonly network: "embedded" | "none" | "cni";
   readonly #failpoints: boolean;
   #child: ChildProcess | undefined;
 
-  private constructor(directory: string, failpoints = false) {
+  private constructor(directory: string, { failpoints = false, network = "embedded" }: TestDaemonOptions) {
     this.directory = directory;
+    this.network = network;
     this.#failpoints = failpoints;
     this.name = `gt${randomBytes(3).toString("hex")}`;
     this.socket = join(directory, "gantryd.sock");
@@ -54,7 +58,7 @@ export class TestDaemon {
 
   /** Makes the directory and configuration, and starts it. */
   static async start(options: TestDaemonOptions = {}): Promise<TestDaemon> {
-    const daemon = new TestDaemon(await mkdtemp(join(tmpdir(), "gantry-test-")), options.failpoints);
+    const daemon = new TestDaemon(await mkdtemp(join(tmpdir(), "gantry-test-")), options);
     await daemon.#configure(options);
     await daemon.run();
     return daemon;
@@ -145,6 +149,8 @@ export class TestDaemon {
   async remove(): Promise<void> {
     await this.stop();
     for (const target of await listMountsBelow(this.directory)) await unmount(target);
+    // The plugin leaves it.
+    if (this.network === "cni") await runCommand("ip", ["link", "delete", this.bridge]);
     await rm(this.directory, { recursive: true, force: true });
   }
 
@@ -174,15 +180,17 @@ export class TestDaemon {
       `registry_config_path = ${JSON.stringify([hosts])}`,
       `plain_http_hosts = ${JSON.stringify(options.plainHttpHosts ?? [])}`,
       "[network]",
-      `mode = ${JSON.stringify(options.network ?? "embedded")}`,
+      `mode = ${JSON.stringify(this.network)}`,
       `bridge = ${JSON.stringify(this.bridge)}`,
       `subnet = ${JSON.stringify(this.subnet)}`,
       "[runtime]",
       `pod_cgroup = ${JSON.stringify(this.cgroupParent)}`,
       `cdi_directories = ${JSON.stringify([this.path("cdi"), this.path("cdi-above")])}`,
       `shim_cgroup = ${JSON.stringify(`${this.cgroupParent}-shims`)}`,
+      ...(this.network === "cni" ? cniSettings(this) : []),
       options.configuration ?? "",
     ];
+    if (this.network === "cni") await writeConf(this, "10-test.conflist", bridgeConf(this));
     await writeFile(this.path("config.toml"), `${lines.join("\n")}\n`);
   }
 }

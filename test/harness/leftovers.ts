@@ -5,6 +5,7 @@
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
+import { cniHoldings } from "./cni.ts";
 import { runCommand } from "./command.ts";
 import type { TestDaemon } from "./daemon.ts";
 
@@ -18,6 +19,7 @@ export async function leftovers(daemon: TestDaemon): Promise<string[]> {
     tables(daemon),
     sockets(daemon),
     files(daemon),
+    ...(daemon.network === "cni" ? [cniHoldings(daemon)] : []),
   ]);
   return found.flat();
 }
@@ -75,7 +77,10 @@ export async function mounts(daemon: TestDaemon): Promise<string[]> {
 async function devices(daemon: TestDaemon): Promise<string[]> {
   const { stdout } = await runCommand("ip", ["-o", "link"]);
   const names = [...Object.keys(networkInterfaces()), ...stdout.split("\n")];
-  return names.filter((name) => name.includes(daemon.name)).map((name) => `device ${name}`);
+  // Its plugin leaves the bridge, without ports.
+  const stays = (name: string): boolean =>
+    daemon.network === "cni" && (name === daemon.bridge || name.includes(` ${daemon.bridge}: `));
+  return names.filter((name) => name.includes(daemon.name) && !stays(name)).map((name) => `device ${name}`);
 }
 
 async function cgroups(daemon: TestDaemon): Promise<string[]> {
