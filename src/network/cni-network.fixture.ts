@@ -176,5 +176,5 @@ esac
 /** Waits until the condition holds, at most 10 seconds. */
 export async function until(condition: () => boolean): Promise<void> {
   for (let attempt = 0; attempt < 1000 && !condition(); attempt++) await setTimeout(10);
-  if (!condition()) throw new Error(`still not so: ${condition}`);
+  if (!condition()) throw new Error(`still not so: ${String(condition)}`);
 }

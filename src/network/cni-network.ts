@@ -19,6 +19,7 @@ import { CniCache, type CniAttachment } from "./cni-cache.ts";
 import { CniChain } from "./cni-chain.ts";
 import { readKeptConf } from "./cni-conf.ts";
 import { CniConfWatch } from "./cni-conf-watch.ts";
+import { CniNamespaces } from "./cni-namespace.ts";
 import { CniPlugins } from "./cni-plugin.ts";
 import { CniSweep } from "./cni-sweep.ts";
 import type { CniRecordTable, PodCidrTable } from "./cni-records.ts";
@@ -51,6 +52,8 @@ export interface CniNetworkOptions {
 const UNDO_MS = 30_000;
 /** So long a starting daemon waits for its plugins to say that they are ready; they may say it later. */
 const FIRST_STATUS_MS = 1_000;
+/** So long it waits for what is left of gone pods. */
+const COLLECT_MS = 5_000;
 const REASON = "NetworkPluginNotReady";
 
 interface CniPodState {
@@ -84,12 +87,14 @@ class CniNetwork implements PodNetwork {
     this.#records = records;
     this.#cache = new CniCache(options.cacheDirectory);
     this.#plugins = new CniPlugins({ directories, timeoutMs, log });
-    this.#chain = new CniChain(this.#plugins, this.#cache);
+    const namespaces = new CniNamespaces();
+    this.#chain = new CniChain(this.#plugins, this.#cache, namespaces);
     this.#status = new CniStatus(this.#chain);
     const versions = new CniVersions(this.#plugins, log);
     this.#sweep = new CniSweep({
       directories,
       records,
+      namespaces,
       cache: this.#cache,
       chain: this.#chain,
       lock: this.#lock,
@@ -184,11 +189,11 @@ class CniNetwork implements PodNetwork {
     }
   }
 
-  /** Waits for the configuration only: what is left of gone pods may need plugins that need this daemon. */
+  /** Waits for some seconds and not longer: what is left of gone pods may need plugins that need this daemon. */
   async collect(podSandboxIds: ReadonlySet<string>): Promise<void> {
     await this.#conf.reload();
     await this.#status.answered(FIRST_STATUS_MS);
-    this.#sweep.start(podSandboxIds);
+    await this.#sweep.start(podSandboxIds, COLLECT_MS);
   }
 
   async setPodCidrs(podCidrs: readonly string[]): Promise<void> {

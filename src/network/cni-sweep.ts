@@ -5,12 +5,14 @@
  *
  * None of it keeps the daemon from serving: a plugin may need a pod to do its work.
  */
+import { abortable } from "../base/abort.ts";
 import { errorMessage } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import type { SharedLock } from "../base/shared-lock.ts";
 import type { CniCache } from "./cni-cache.ts";
 import type { CniChain } from "./cni-chain.ts";
 import { readKeptConf, type CniNetworkConf } from "./cni-conf.ts";
+import type { CniNamespaces } from "./cni-namespace.ts";
 import { outliveOrphans } from "./cni-orphans.ts";
 import type { CniRecordTable } from "./cni-records.ts";
 
@@ -23,6 +25,7 @@ const ORPHAN_PATIENCE_MS = 5_000;
 export interface CniSweepOptions {
   directories: readonly string[];
   records: CniRecordTable;
+  namespaces: CniNamespaces;
   cache: CniCache;
   chain: CniChain;
   lock: SharedLock;
@@ -51,19 +54,25 @@ export class CniSweep {
     this.#options = options;
   }
 
-  /** Once, at start. @param podSandboxIds of the pods that there are. */
-  start(podSandboxIds: ReadonlySet<string>): void {
+  /**
+   * Once, at start. Resolves when all others are detached, or after so long; it goes on by itself then.
+   *
+   * @param podSandboxIds of the pods that there are.
+   */
+  async start(podSandboxIds: ReadonlySet<string>, patienceMs: number): Promise<void> {
     const { records, directories, log } = this.#options;
     const ids = records.list().map(({ id }) => id);
     this.#known = new Set(ids.filter((id) => podSandboxIds.has(id)));
     this.#inherited = new Set(ids);
-    for (const id of ids) if (!podSandboxIds.has(id)) this.#abandoned.add(id);
+    for (const id of ids) if (!podSandboxIds.has(id)) this.#keep(id);
     this.#orphans = outliveOrphans(this.#inherited, directories, ORPHAN_PATIENCE_MS, this.#end.signal).catch(
       (error: unknown) => log.warn({ err: errorMessage(error) }, "looking for plugins that still run failed"),
     );
     this.#started = true;
+    this.#then(() => this.#detachAbandoned());
+    const limit = AbortSignal.any([this.#end.signal, AbortSignal.timeout(patienceMs)]);
+    await abortable(this.#work, limit).catch(() => undefined);
     this.#then(async () => {
-      await this.#detachAbandoned();
       await this.#collect();
       for (const id of this.#known) await this.#check(id);
     });
@@ -82,7 +91,7 @@ export class CniSweep {
 
   /** A pod that never came to be, and could not be detached. */
   abandon(podSandboxId: string): void {
-    this.#abandoned.add(podSandboxId);
+    this.#keep(podSandboxId);
     this.#retryLater();
   }
 
@@ -101,6 +110,13 @@ export class CniSweep {
     await this.#work;
   }
 
+  /** To be detached, with its namespace. */
+  #keep(podSandboxId: string): void {
+    const { records, namespaces } = this.#options;
+    this.#abandoned.add(podSandboxId);
+    for (const { netnsPath } of records.get(podSandboxId)?.attachments ?? []) namespaces.hold(netnsPath);
+  }
+
   #then(step: () => Promise<void>): void {
     this.#work = this.#work.then(async () => {
       if (this.#end.signal.aborted) return;
@@ -111,12 +127,14 @@ export class CniSweep {
   }
 
   async #detachAbandoned(): Promise<void> {
-    const { detach, log } = this.#options;
+    const { detach, records, namespaces, log } = this.#options;
     for (const podSandboxId of [...this.#abandoned]) {
       const signal = AbortSignal.any([this.#end.signal, AbortSignal.timeout(DETACH_MS)]);
+      const attachments = records.get(podSandboxId)?.attachments ?? [];
       try {
         await detach(podSandboxId, signal);
         this.#abandoned.delete(podSandboxId);
+        for (const { netnsPath } of attachments) namespaces.release(netnsPath);
         log.info({ podSandboxId }, "detached a pod that is gone");
       } catch (error) {
         if (this.#end.signal.aborted) return;

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import assert from "node:assert/strict";
+import { cniHoldings } from "./cni.ts";
 import { runCommand } from "./command.ts";
 import type { TestDaemon } from "./daemon.ts";
 import { mounts, processes } from "./leftovers.ts";
@@ -39,6 +40,7 @@ async function reading(daemon: TestDaemon): Promise<string[]> {
     cgroups(daemon),
     ports(daemon),
     elements(daemon),
+    daemon.network === "cni" ? cniHoldings(daemon) : [],
   ]);
   const records = ["images.db", "containers.db"].flatMap((name) => rows(daemon, name));
   return [...records, ...found.flat()].toSorted();
