@@ -2,6 +2,7 @@
  * Runs the unmodified conformance suite against a gantryd of its own, and prints each spec by name with its result.
  *
  *   npm run critest -- [--focus REGEX] [--skip REGEX] [--parallel N] [--repeat N] [--websocket] [--benchmark]
+ *                      [--network embedded|cni]
  *                      [--output FILE] [--endpoint unix:///SOCKET] [--binary CRITEST] [-- CRITEST ARGS]
  *
  * It starts a registry, pushes the fixture images, and maps the registries that the suite names to it. A run succeeds
@@ -9,6 +10,7 @@
  * results are .cache/critest/result.json, which --output copies, and for each run the suite's JUnit and JSON.
  *
  * --benchmark   the suite's own benchmarks; their values go to .cache/critest/RUN/benchmark
+ * --network     cni: Debian's CNI plugins make the pods' network
  * --endpoint    another runtime, which must reach the images by itself
  * --binary      a critest of another version than the pinned one
  */
@@ -37,6 +39,7 @@ const { values, positionals } = parseArgs({
     parallel: { type: "string", default: "1" },
     repeat: { type: "string", default: "1" },
     websocket: { type: "boolean", default: false },
+    network: { type: "string", default: "embedded" },
     benchmark: { type: "boolean", default: false },
     output: { type: "string" },
     endpoint: { type: "string" },
@@ -112,6 +115,7 @@ async function runOnce(directory: string): Promise<RunResult> {
 
 async function startDaemon(): Promise<TestDaemon> {
   return await TestDaemon.start({
+    network: values.network === "cni" ? "cni" : "embedded",
     plainHttpHosts: [registry.host],
     mirrors: Object.fromEntries(UPSTREAMS.map((upstream) => [upstream, registry.host])),
   });
