@@ -23,6 +23,7 @@ import { createBridgeNetwork } from "../network/bridge-network.ts";
 import { createCniNetwork } from "../network/cni-network.ts";
 import { createLoopbackNetwork } from "../network/loopback-network.ts";
 import type { PodNetwork } from "../network/pod-network.ts";
+import { AppArmor } from "../oci/apparmor.ts";
 import { CdiRegistry } from "../oci/cdi-registry.ts";
 import type { Cgroup, CgroupManager } from "../oci/cgroup.ts";
 import { createCgroupManager } from "../oci/cgroup-manager.ts";
@@ -103,6 +104,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     defaultCgroupParent: config.runtime.pod_cgroup,
     shimCgroupProcs: entryFiles(shimGroup),
     seccompDefaultProfile: config.runtime.seccomp_default,
+    apparmor: new AppArmor(),
     cdi: new CdiRegistry(config.runtime.cdi_directories),
     shmSizeBytes: config.runtime.shm_size_bytes,
     openFiles: openFilesLimit(),

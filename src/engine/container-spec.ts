@@ -9,6 +9,7 @@ import { generateSpec } from "../oci/spec-generate.ts";
 import type { NamespaceChoice, SpecInput, SpecMount } from "../oci/spec-input.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
 import type { ResolvedUser } from "../oci/user-lookup.ts";
+import { apparmorChoice } from "./apparmor-choice.ts";
 import { containerDevices } from "./container-devices.ts";
 import type { ContainerConfig, ContainerMount } from "./container.ts";
 import type { EngineContext } from "./engine-context.ts";
@@ -36,13 +37,11 @@ export async function containerSpec(context: EngineContext, input: ContainerSpec
   const paths = podPaths(context.stateDirectory, sandbox.id);
   const namespaces = containerNamespaces(config, sandbox);
   const devices = containerDevices(config);
-  const [mounts, seccomp] = await Promise.all([
+  const [mounts, seccomp, apparmorProfile] = await Promise.all([
     Promise.all(config.mounts.map((mount, index) => specMount(mount, index, input.containerId))),
     seccompChoice(context, security),
+    apparmorChoice(context, security),
   ]);
-  const apparmor = security.privileged ? undefined : security.apparmor;
-  if (apparmor?.kind === "localhost")
-    throw new GantryError("failed-precondition", "container: AppArmor is not supported by this host");
   const label = selinuxLabel(security.selinux);
   const spec: SpecInput = {
     process: {
@@ -63,6 +62,7 @@ export async function containerSpec(context: EngineContext, input: ContainerSpec
       },
       noNewPrivileges: security.noNewPrivs,
       ...(context.openFiles && { rlimits: [{ type: "RLIMIT_NOFILE", ...context.openFiles }] }),
+      ...(apparmorProfile !== undefined && { apparmorProfile }),
       ...(label !== undefined && { selinuxLabel: label }),
     },
     privileged: security.privileged,

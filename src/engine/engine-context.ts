@@ -9,6 +9,7 @@ import { KeyedMutex } from "../base/mutex.ts";
 import { SingleFlight } from "../base/single-flight.ts";
 import type { ImageService } from "../image/image.ts";
 import type { PodNetwork } from "../network/pod-network.ts";
+import type { AppArmor } from "../oci/apparmor.ts";
 import type { CdiRegistry } from "../oci/cdi-registry.ts";
 import type { CgroupManager } from "../oci/cgroup.ts";
 import type { ShimManager } from "../shim/shim.ts";
@@ -40,6 +41,7 @@ export interface EngineOptions {
   shimCgroupProcs: string[];
   /** Host path of the profile for "runtime-default"; empty: the built-in one. */
   seccompDefaultProfile: string;
+  apparmor: AppArmor;
   /** Devices by CDI name. */
   cdi: CdiRegistry;
   /** Size of a pod's /dev/shm. */

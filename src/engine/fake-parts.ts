@@ -11,6 +11,7 @@ import { GantryError } from "../base/errors.ts";
 import { silentLogger } from "../base/logger.ts";
 import type { ImageRecord, ImageService } from "../image/image.ts";
 import type { PodNetwork } from "../network/pod-network.ts";
+import { AppArmor } from "../oci/apparmor.ts";
 import { CdiRegistry } from "../oci/cdi-registry.ts";
 import type { Cgroup, CgroupManager } from "../oci/cgroup.ts";
 import type { Resources } from "../oci/runtime-spec.ts";
@@ -129,6 +130,7 @@ export class FakeParts {
       defaultCgroupParent: "/test",
       shimCgroupProcs: [],
       seccompDefaultProfile: "",
+      apparmor: new AppArmor({ sysfs: this.directory }),
       cdi: new CdiRegistry([join(this.directory, "cdi")]),
       shmSizeBytes: 65536,
       openFiles: { soft: 1024, hard: 4096 },
