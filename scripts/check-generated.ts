@@ -12,7 +12,7 @@ import { dirname, join } from "node:path";
 /** Each script makes the files that match its patterns, and no others. */
 const GENERATORS = [
   { script: "scripts/generate-native-headers.ts", outputs: ["native/include/*_generated.h"] },
-  { script: "scripts/generate-proto-types.ts", outputs: ["src/cri/generated/**/*.{ts,json}"] },
+  { script: "scripts/generate-proto-types.ts", outputs: ["src/{cri,nri}/generated/**/*.{ts,json}"] },
   { script: "scripts/generate-config-docs.ts", outputs: ["docs/configuration.md"] },
 ];
 

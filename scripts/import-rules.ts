@@ -15,14 +15,15 @@ export const MODULES: Record<string, readonly string[]> = {
   image: ["base", "native", "store", "snapshotter/snapshotter"],
   engine: ["base", "native", "store", "oci", "shim", "network", "snapshotter", "image"],
   cri: ["base", "engine"],
-  daemon: ["base", "native", "store", "oci", "shim", "network", "snapshotter", "image", "engine", "cri"],
+  nri: ["base", "engine"],
+  daemon: ["base", "native", "store", "oci", "shim", "network", "snapshotter", "image", "engine", "cri", "nri"],
 };
 
 /** The packages from the registry, and the only modules that may import them. */
 export const PACKAGES: Record<string, readonly string[]> = {
   "@grpc/grpc-js": ["cri"],
-  "@grpc/proto-loader": ["cri"],
-  protobufjs: ["cri"],
+  "@grpc/proto-loader": ["cri", "nri"],
+  protobufjs: ["cri", "nri"],
   undici: ["image"],
   tar: ["image"],
   commander: ["daemon", "oci"],

@@ -20,7 +20,8 @@ import type { EngineContext } from "./engine-context.ts";
 import { makeImageVolumes } from "./image-volume.ts";
 import type { PodSandbox } from "./pod-sandbox.ts";
 import type { LinuxResources } from "./resources.ts";
-import { podCgroupPath } from "./pod-stop.ts";
+import { admitContainer } from "./hooked-steps.ts";
+import { podCgroupPath } from "./pod-paths.ts";
 import { signalName } from "./signal.ts";
 
 export async function createContainer(
@@ -110,7 +111,7 @@ async function build(
       },
       stopSignal: effectiveStopSignal(context, config, image),
     };
-    context.containers.add({ container, cgroupPath }, spec);
+    await admitContainer(context, { container, cgroupPath }, spec, () => requireReady(sandbox), signal);
     failpoint("container-create:record");
     context.events.container("created", { container, cgroupPath });
     undo.disarm();

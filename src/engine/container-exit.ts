@@ -10,6 +10,7 @@ import type { ExitRecord, Shim } from "../shim/shim.ts";
 import { endHooks } from "./container-hooks.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { tellStopped } from "./hooked-subject.ts";
 import { wallClockNs } from "./clock.ts";
 
 const RELEASE_TIMEOUT_MS = 60_000;
@@ -59,6 +60,7 @@ function recordExit(context: EngineContext, entry: ContainerEntry, record: ExitR
   context.containers.save(entry);
   failpoint("container-exit:record");
   context.events.container("stopped", entry);
+  tellStopped(context, entry);
   context.log.info(
     { containerId: container.id, exitCode: record.exitCode, signal: record.signal, reason: container.reason },
     "container exited",

@@ -7,7 +7,7 @@ import type { CgroupEntries } from "../oci/cgroup.ts";
 import { planForContainer, planForExec } from "../oci/container-plan.ts";
 import type { Process, Spec } from "../oci/runtime-spec.ts";
 import { hookOptions } from "./container-hooks.ts";
-import { containerNamespaces } from "./container-spec.ts";
+import { containerNamespaces, PID_NAMESPACE_AT_START } from "./container-spec.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { imageVolumeMounts } from "./image-volume.ts";
@@ -24,7 +24,7 @@ export async function initPlan(
   const linux = { ...spec.linux };
   if (pidPath !== undefined)
     linux.namespaces = (linux.namespaces ?? []).map((namespace) =>
-      namespace.type === "pid" ? { type: "pid", path: pidPath } : namespace,
+      namespace.type === "pid" && namespace.path === PID_NAMESPACE_AT_START ? { type: "pid", path: pidPath } : namespace,
     );
   const rootfs = context.snapshotter.mount(entry.container.id);
   const images = imageVolumeMounts(context, entry.container);

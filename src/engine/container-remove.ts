@@ -7,6 +7,8 @@ import { stopContainerEntry } from "./container-stop.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { removeImageVolumes } from "./image-volume.ts";
+import { hookedContainer } from "./hooked-subject.ts";
+import type { LifecycleHooks } from "./lifecycle-hooks.ts";
 
 export async function removeContainer(
   context: EngineContext,
@@ -36,8 +38,27 @@ export async function removeContainerEntry(
     } catch (error) {
       throw wrapError(`remove container "${id}"`, error);
     }
-    context.containers.delete(entry);
-    failpoint("container-remove:record");
-    context.events.container("deleted", entry);
+    if (!context.hooks) forget(context, entry);
   });
+  // Not while the container's key is held: who is told may be waiting for an update of it.
+  if (context.hooks) await abortable((entry.removal ??= tellRemoved(context, context.hooks, entry)), signal);
+}
+
+function forget(context: EngineContext, entry: ContainerEntry): void {
+  context.containers.delete(entry);
+  failpoint("container-remove:record");
+  context.events.container("deleted", entry);
+}
+
+async function tellRemoved(
+  context: EngineContext,
+  hooks: LifecycleHooks,
+  entry: ContainerEntry,
+): Promise<void> {
+  try {
+    await hooks.removeContainer(hookedContainer(context, entry), () => forget(context, entry));
+  } catch (error) {
+    delete entry.removal;
+    throw wrapError(`remove container "${entry.container.id}"`, error);
+  }
 }

@@ -14,26 +14,65 @@ import { runHostHooks } from "./container-hooks.ts";
 import { initPlan } from "./container-plan.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { hookedContainer, tellStopped } from "./hooked-subject.ts";
 
 /** What a shell gives for a command that cannot be executed, and the peers for a failed start. */
 const START_ERROR_EXIT_CODE = 128;
 
+const never = new AbortController().signal;
+
 export async function startContainer(context: EngineContext, id: string, signal: AbortSignal): Promise<void> {
   const entry = context.containers.get(id);
+  const { hooks } = context;
+  if (!hooks) return start(context, entry, signal);
+  // A key of its own: who is asked may be waiting for an update, which takes the container's.
+  await context.mutex.run(`container-start:${entry.container.id}`, signal, async () => {
+    if (!startable(context, entry)) return;
+    try {
+      await hooks.startContainer(hookedContainer(context, entry), () => (entry.starting = true), signal);
+    } catch (error) {
+      if (!signal.aborted) await recordRefusal(context, entry, error);
+      throw wrapError(`start container "${entry.container.id}"`, error);
+    }
+    try {
+      await start(context, entry, signal);
+    } finally {
+      delete entry.starting;
+    }
+    void hooks.postStartContainer(hookedContainer(context, entry));
+  });
+}
+
+/** Whether there is something to start. @throws failed-precondition, not-found. */
+function startable(context: EngineContext, entry: ContainerEntry): boolean {
+  const { container } = entry;
+  // It may have been removed while this call waited.
+  if (context.containers.get(container.id) !== entry || container.state === "running") return false;
+  if (container.state !== "created")
+    throw new GantryError(
+      "failed-precondition",
+      `container "${container.id}" is ${container.state}, not created`,
+    );
+  const { sandbox } = context.pods.get(container.podSandboxId);
+  if (sandbox.state !== "ready")
+    throw new GantryError(
+      "failed-precondition",
+      `container "${container.id}": pod sandbox "${sandbox.id}" is not ready`,
+    );
+  return true;
+}
+
+async function recordRefusal(context: EngineContext, entry: ContainerEntry, error: unknown): Promise<void> {
+  await context.mutex.run(`container:${entry.container.id}`, never, () => {
+    if (context.containers.find(entry.container.id)) recordStartError(context, entry, error);
+    return Promise.resolve();
+  });
+}
+
+async function start(context: EngineContext, entry: ContainerEntry, signal: AbortSignal): Promise<void> {
   const { container } = entry;
   await context.mutex.run(`container:${container.id}`, signal, async () => {
-    if (container.state === "running") return;
-    if (container.state !== "created")
-      throw new GantryError(
-        "failed-precondition",
-        `container "${container.id}" is ${container.state}, not created`,
-      );
-    const { sandbox } = context.pods.get(container.podSandboxId);
-    if (sandbox.state !== "ready")
-      throw new GantryError(
-        "failed-precondition",
-        `container "${container.id}": pod sandbox "${sandbox.id}" is not ready`,
-      );
+    if (!startable(context, entry)) return;
     try {
       const shim = await launch(context, entry, signal);
       failpoint("container-start:shim");
@@ -100,6 +139,7 @@ function recordStartError(context: EngineContext, entry: ContainerEntry, error: 
   container.message = errorMessage(error);
   context.containers.save(entry);
   context.events.container("stopped", entry);
+  if (entry.starting) tellStopped(context, entry);
 }
 
 /** Has the shim write to a newly opened file at the log path, after the old one was moved away. */

@@ -82,7 +82,7 @@ export class ContainerStop {
   }
 }
 
-/** Stops one container and waits for its exit to be recorded. Nothing to do unless it runs. */
+/** Stops one container and waits for its exit to be recorded and told. Nothing to do unless it runs. */
 export async function stopContainerEntry(
   context: EngineContext,
   entry: ContainerEntry,
@@ -92,8 +92,10 @@ export async function stopContainerEntry(
   // A start under way is waited for, so that no container escapes a stop.
   await context.mutex.run(`container:${entry.container.id}`, signal, () => Promise.resolve());
   if (entry.container.state === "unknown") await abandonContainer(context, entry);
-  if (entry.container.state !== "running" || !entry.exited) return;
-  entry.stop ??= new ContainerStop(context, entry);
-  entry.stop.limit(timeoutMs);
-  await abortable(entry.exited, signal);
+  if (entry.container.state === "running" && entry.exited) {
+    entry.stop ??= new ContainerStop(context, entry);
+    entry.stop.limit(timeoutMs);
+    await abortable(entry.exited, signal);
+  }
+  if (entry.stopTold) await abortable(entry.stopTold, signal);
 }

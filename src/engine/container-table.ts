@@ -29,6 +29,12 @@ export interface ContainerEntry {
   exited?: Promise<void>;
   /** Resolves when, after the exit, shim and cgroup are gone too. */
   released?: Promise<void>;
+  /** The hooks have agreed to the start under way. */
+  starting?: boolean;
+  /** Resolves when the hooks have been told of the exit. */
+  stopTold?: Promise<void>;
+  /** Resolves when the hooks have been told and the record is gone. */
+  removal?: Promise<void>;
   /** The stop under way. */
   stop?: ContainerStop;
   /** Earlier reading of the processor time, for a rate. */

@@ -21,6 +21,7 @@ import { EventSource } from "./events.ts";
 import type { PodHost } from "./pod-host.ts";
 import { PodSandboxTable } from "./pod-sandbox-table.ts";
 import type { RuntimeHandlerInfo } from "./engine.ts";
+import type { LifecycleHooks } from "./lifecycle-hooks.ts";
 
 export interface EngineOptions {
   /** Live state of pods goes below this directory: "/run/gantry". */
@@ -48,6 +49,8 @@ export interface EngineOptions {
   shmSizeBytes: number;
   /** RLIMIT_NOFILE of containers; undefined: what their shims have. */
   openFiles: { soft: number; hard: number } | undefined;
+  /** Who is told of each step; absent: nobody. */
+  hooks?: LifecycleHooks;
 }
 
 export interface EngineContext extends EngineOptions {

@@ -30,3 +30,8 @@ export function podPaths(stateDirectory: string, podSandboxId: string): PodPaths
     bundles: join(directory, "bundles"),
   };
 }
+
+/** cgroup of a pod whose client named no parent. */
+export function podCgroupPath(context: { defaultCgroupParent: string }, podSandboxId: string): string {
+  return `${context.defaultCgroupParent}/${podSandboxId}`;
+}

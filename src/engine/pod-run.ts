@@ -13,6 +13,7 @@ import { failpoint } from "../base/failpoint.ts";
 import { newIdentifier } from "../base/identifier.ts";
 import { wallClockNs } from "./clock.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { admitPod } from "./hooked-steps.ts";
 import { writePodFiles } from "./pod-files.ts";
 import { startPause } from "./pod-pause.ts";
 import { watchPause } from "./pod-pause-watch.ts";
@@ -100,8 +101,7 @@ async function build(
       entry.pause = pause;
       entry.sandbox.pausePid = pause.initPid;
     }
-    signal.throwIfAborted();
-    context.pods.save(entry);
+    await admitPod(context, entry, signal);
     failpoint("pod-run:record");
     context.events.pod("created", entry);
     context.events.pod("started", entry);

@@ -26,6 +26,8 @@ export interface PodSandboxEntry {
   networkReleased: boolean;
   /** The shim of the pause process of a shared PID namespace. */
   pause?: Shim;
+  /** The hooks have been told of its stop. */
+  stopTold?: boolean;
 }
 
 /** The name by which two requests for the same pod are known. */

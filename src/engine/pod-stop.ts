@@ -9,8 +9,9 @@ import { failpoint } from "../base/failpoint.ts";
 import { stopContainerEntry } from "./container-stop.ts";
 import { removeContainerEntry } from "./container-remove.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { forgetPod, tellPodStopped } from "./hooked-steps.ts";
 import { podNetworkRequest } from "./pod-network-request.ts";
-import { podPaths } from "./pod-paths.ts";
+import { podCgroupPath, podPaths } from "./pod-paths.ts";
 import type { PodSandboxEntry } from "./pod-sandbox-table.ts";
 
 export async function stopPodSandbox(context: EngineContext, id: string, signal: AbortSignal): Promise<void> {
@@ -37,15 +38,10 @@ export async function removePodSandbox(
     if (entry.sandbox.config.cgroupParent === "")
       await context.cgroups.load(podCgroupPath(context, entry.sandbox.id)).remove(signal);
     failpoint("pod-remove:cgroup");
-    context.pods.delete(entry);
+    await forgetPod(context, entry);
     failpoint("pod-remove:record");
     context.events.pod("deleted", entry);
   });
-}
-
-/** cgroup of a pod whose client named no parent. */
-export function podCgroupPath(context: EngineContext, podSandboxId: string): string {
-  return `${context.defaultCgroupParent}/${podSandboxId}`;
 }
 
 async function stopEntry(context: EngineContext, entry: PodSandboxEntry, signal: AbortSignal): Promise<void> {
@@ -58,7 +54,9 @@ async function stopEntry(context: EngineContext, entry: PodSandboxEntry, signal:
   const containers = context.containers.ofPod(entry.sandbox.id);
   await Promise.all(containers.map((container) => stopContainerEntry(context, container, 0, signal)));
   failpoint("pod-stop:containers");
-  if (!entry.networkReleased) await release(context, entry, signal);
+  if (entry.networkReleased) return;
+  await tellPodStopped(context, entry);
+  await release(context, entry, signal);
 }
 
 /** Gives up network, pause process, mounts and namespaces, and says so in the record. */
