@@ -16,7 +16,19 @@ export const MODULES: Record<string, readonly string[]> = {
   engine: ["base", "native", "store", "oci", "shim", "network", "snapshotter", "image"],
   cri: ["base", "engine"],
   nri: ["base", "engine"],
-  daemon: ["base", "native", "store", "oci", "shim", "network", "snapshotter", "image", "engine", "cri", "nri"],
+  daemon: [
+    "base",
+    "native",
+    "store",
+    "oci",
+    "shim",
+    "network",
+    "snapshotter",
+    "image",
+    "engine",
+    "cri",
+    "nri",
+  ],
 };
 
 /** The packages from the registry, and the only modules that may import them. */

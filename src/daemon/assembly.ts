@@ -31,8 +31,10 @@ import { kernelAtLeast } from "../oci/seccomp-profile-json.ts";
 import { PLAN_FINGERPRINT } from "../oci/plan.ts";
 import { explainPlanError } from "../oci/plan-explain.ts";
 import { createShimManager } from "../shim/shim-manager.ts";
+import { createNri } from "../nri/nri.ts";
 import { openRecordStore, type RecordStore } from "../store/record-store.ts";
 import type { Config } from "./config-schema.ts";
+import { nriOptions } from "./nri-options.ts";
 import { openFilesLimit } from "./open-files-limit.ts";
 import { createSnapshotter } from "./snapshotter-choice.ts";
 import { createStreaming } from "./streaming-choice.ts";
@@ -84,7 +86,9 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
   const cgroups = createCgroupManager();
   const shimGroup = await ensureGroup(cgroups, config.runtime.shim_cgroup);
   const network = createNetwork(config, containerStore, part("network"));
+  const nri = config.nri.enable ? createNri(nriOptions(config, part("nri"))) : undefined;
   const engine = await createEngine({
+    ...(nri && { hooks: nri }),
     stateDirectory: config.state,
     store: containerStore,
     images,
@@ -112,6 +116,8 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
   const streaming = createStreaming(config, engine, part("streaming"));
   // A port that was asked for is taken now, or the start fails; any other is taken when it is needed.
   if (config.streaming.port !== 0) await streaming.listen();
+  // Before the first call: a plugin sees what there was, and then everything that happens.
+  await nri?.start();
   const server = createCriServer({
     engine,
     streaming,
@@ -132,6 +138,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
   const steps = (drainMs: number): { name: string; step: CleanupStep }[] => [
     { name: "CRI server", step: () => server.drain(drainMs) },
     { name: "streaming server", step: () => streaming.close() },
+    { name: "NRI", step: () => nri?.close() },
     { name: "images", step: () => images.close() },
     { name: "unpacker", step: () => unpacker.close() },
     { name: "host", step: () => leaveHost() },

@@ -254,6 +254,77 @@ const streaming = section(
   "The server of the streams of exec, attach and port-forward.",
 );
 
+const milliseconds = count(1, 600_000);
+const yesNo = v.boolean("must be true or false");
+
+const nriValidator = section(
+  {
+    enable: setting(yesNo, false, "Whether there is a validator."),
+    reject_oci_hook_adjustment: setting(yesNo, false, "Refuse OCI hooks."),
+    reject_runtime_default_seccomp_adjustment: setting(
+      yesNo,
+      false,
+      "Refuse a seccomp policy in place of RuntimeDefault.",
+    ),
+    reject_unconfined_seccomp_adjustment: setting(
+      yesNo,
+      false,
+      "Refuse a seccomp policy where there was none.",
+    ),
+    reject_custom_seccomp_adjustment: setting(
+      yesNo,
+      false,
+      "Refuse a seccomp policy in place of a Localhost one.",
+    ),
+    reject_namespace_adjustment: setting(yesNo, false, "Refuse other namespaces."),
+    reject_sysctl_adjustment: setting(yesNo, false, "Refuse sysctls."),
+    required_plugins: setting(
+      textList,
+      [],
+      "Names, without index, of plugins without which no container is created.",
+    ),
+    tolerate_missing_plugins_annotation: setting(
+      text,
+      "",
+      `Pods with this annotation and "true" do without the required plugins. Empty: none do.`,
+    ),
+  },
+  "The validator that comes with NRI, which judges what plugins adjust.",
+);
+
+const nri = section(
+  {
+    enable: setting(yesNo, true, "Whether plugins are told of pods and containers and may change them."),
+    socket_path: setting(absolutePath, "/var/run/nri/nri.sock", "Where plugins connect."),
+    disable_connections: setting(
+      yesNo,
+      false,
+      "Only plugins of the plugin directory: there is no socket to connect to.",
+    ),
+    plugin_path: setting(
+      absolutePath,
+      "/opt/nri/plugins",
+      "Directory of plugins that are started with gantryd: executables with names such as 10-logger.",
+    ),
+    plugin_config_path: setting(
+      absolutePath,
+      "/etc/nri/conf.d",
+      "Their configurations: 10-logger.conf, or else logger.conf.",
+    ),
+    registration_timeout_ms: setting(
+      milliseconds,
+      5000,
+      "How long a plugin may take to register, and again to take in the pods and containers there are.",
+    ),
+    request_timeout_ms: setting(
+      milliseconds,
+      2000,
+      "How long a plugin may take to answer a request. Who takes longer is dropped.",
+    ),
+  },
+  "Plugins of the Node Resource Interface. Plugins are as powerful as root.",
+);
+
 export const configSchema = v.strictObject({
   root: setting(
     absolutePath,
@@ -278,6 +349,8 @@ export const configSchema = v.strictObject({
   runtimes: v.optional(runtimes, { gantry: {} }),
   cri: v.optional(cri, {}),
   streaming: v.optional(streaming, {}),
+  nri: v.optional(nri, {}),
+  nri_validator: v.optional(nriValidator, {}),
 });
 
 /** The settings as they are in the file, all present. */

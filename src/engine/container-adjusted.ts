@@ -46,7 +46,10 @@ function withCdiDevices({ spec, cdiDevices }: AdjustedContainer): Promise<Spec> 
 
 function checkedCgroupPath(path: string): string {
   if (!/^(\/[^/\0]+)+$/.test(path) || path.split("/").some((part) => part === "." || part === ".."))
-    throw new GantryError("invalid-argument", `control group ${JSON.stringify(path)} is not an absolute path`);
+    throw new GantryError(
+      "invalid-argument",
+      `control group ${JSON.stringify(path)} is not an absolute path`,
+    );
   return path;
 }
 

@@ -24,7 +24,9 @@ export async function initPlan(
   const linux = { ...spec.linux };
   if (pidPath !== undefined)
     linux.namespaces = (linux.namespaces ?? []).map((namespace) =>
-      namespace.type === "pid" && namespace.path === PID_NAMESPACE_AT_START ? { type: "pid", path: pidPath } : namespace,
+      namespace.type === "pid" && namespace.path === PID_NAMESPACE_AT_START
+        ? { type: "pid", path: pidPath }
+        : namespace,
     );
   const rootfs = context.snapshotter.mount(entry.container.id);
   const images = imageVolumeMounts(context, entry.container);

@@ -8,7 +8,6 @@ import { attach } from "./attach.ts";
 import { removeContainer } from "./container-remove.ts";
 import { reopenContainerLog, startContainer } from "./container-start.ts";
 import { stopContainerEntry } from "./container-stop.ts";
-import { updateContainerResources } from "./container-update.ts";
 import { createEngineContext, type EngineOptions } from "./engine-context.ts";
 import type { Engine } from "./engine.ts";
 import { exec } from "./exec.ts";
@@ -17,7 +16,8 @@ import { setPodCidrs } from "./node-pod-cidrs.ts";
 import { portForward } from "./port-forward.ts";
 import { runPodSandbox } from "./pod-run.ts";
 import { removePodSandbox, stopPodSandbox } from "./pod-stop.ts";
-import { updatePodSandboxResources } from "./pod-update.ts";
+import { lifecycleControl } from "./hooked-steps.ts";
+import { updateContainer, updatePodSandbox } from "./hooked-updates.ts";
 import { recover } from "./recovery.ts";
 import { verboseContainer, verbosePodSandbox, verboseStatus } from "./verbose.ts";
 
@@ -25,6 +25,7 @@ import { verboseContainer, verbosePodSandbox, verboseStatus } from "./verbose.ts
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   const context = createEngineContext(options, bootId);
+  options.hooks?.attach(lifecycleControl(context));
   await recover(context);
   const images = collectingImages(options.images, options.log);
   return {
@@ -44,9 +45,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     removeContainer: (id, signal) => removeContainer(context, id, signal),
     container: (id) => context.containers.get(id).container,
     listContainers: (filter) => listContainers(context, filter),
-    updateContainerResources: async (id, resources, signal) =>
-      updateContainerResources(context, context.containers.get(id), resources, signal),
-    updatePodSandboxResources: (id, change, signal) => updatePodSandboxResources(context, id, change, signal),
+    updateContainerResources: (id, resources, signal) => updateContainer(context, id, resources, signal),
+    updatePodSandboxResources: (id, change, signal) => updatePodSandbox(context, id, change, signal),
     execSync: (id, command, timeoutMs, signal) => execSync(context, id, command, timeoutMs, signal),
     exec: (id, command, signal) => exec(context, id, command, signal),
     attach: (id, signal) => attach(context, id, signal),

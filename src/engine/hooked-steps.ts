@@ -8,6 +8,7 @@ import { adjustedEntry } from "./container-adjusted.ts";
 import { removeContainerEntry } from "./container-remove.ts";
 import { stopContainerEntry } from "./container-stop.ts";
 import type { ContainerEntry } from "./container-table.ts";
+import { updateContainerResources } from "./container-update.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { hookedContainer, hookedPod } from "./hooked-subject.ts";
 import type { LifecycleControl } from "./lifecycle-hooks.ts";
@@ -89,10 +90,7 @@ export async function forgetPod(context: EngineContext, entry: PodSandboxEntry):
 }
 
 /** What the hooks may ask for. */
-export function lifecycleControl(
-  context: EngineContext,
-  update: LifecycleControl["updateContainer"],
-): LifecycleControl {
+export function lifecycleControl(context: EngineContext): LifecycleControl {
   return {
     state: () => ({
       pods: [...context.pods.all()].map(({ sandbox }) => hookedPod(context, sandbox)),
@@ -100,7 +98,8 @@ export function lifecycleControl(
         .filter(({ container }) => context.pods.find(container.podSandboxId))
         .map((entry) => hookedContainer(context, entry)),
     }),
-    updateContainer: update,
+    updateContainer: async (id, { limits, further }, signal) =>
+      updateContainerResources(context, context.containers.get(id), limits, signal, further),
     evictContainer: async (id, reason) => {
       const entry = context.containers.find(id);
       if (!entry) return;

@@ -10,7 +10,7 @@
  * takes long: who does not answer in time is no longer asked. Steps are told one after another, never at once. Where
  * nobody wants to know, a method costs nothing but its call.
  */
-import type { Spec } from "../oci/runtime-spec.ts";
+import type { Resources, Spec } from "../oci/runtime-spec.ts";
 import type { Container } from "./container.ts";
 import type { PodSandbox } from "./pod-sandbox.ts";
 import type { LinuxResources } from "./resources.ts";
@@ -38,6 +38,14 @@ export interface AdjustedContainer {
   spec: Spec;
   /** Fully qualified names of CDI devices to be injected. */
   cdiDevices: string[];
+}
+
+/** A change of a container's resources. */
+export interface ResourceChange {
+  /** Zero and empty: as it was. */
+  limits: LinuxResources;
+  /** What LinuxResources has no words for. */
+  further: Resources;
 }
 
 export interface LifecycleHooks {
@@ -72,12 +80,12 @@ export interface LifecycleHooks {
   /** @throws where the start is refused; then `commit` was not run. */
   startContainer(container: HookedContainer, commit: () => void, signal: AbortSignal): Promise<void>;
   postStartContainer(container: HookedContainer): Promise<void>;
-  /** The resources as they are to be set. @throws where the update is refused. */
+  /** The change as it is to be made. @throws where the update is refused. */
   updateContainer(
     container: HookedContainer,
     resources: LinuxResources,
     signal: AbortSignal,
-  ): Promise<LinuxResources>;
+  ): Promise<ResourceChange>;
   postUpdateContainer(container: HookedContainer): Promise<void>;
   /** The container has ended, by itself or not. Once for each that was started. */
   stopContainer(container: HookedContainer): Promise<void>;
@@ -89,11 +97,7 @@ export interface LifecycleControl {
   /** Everything there is, at this instant. */
   state(): { pods: HookedPod[]; containers: HookedContainer[] };
   /** Changes a container's resources without telling the hooks. Unknown ids are an error. */
-  updateContainer(
-    id: string,
-    change: (current: LinuxResources) => LinuxResources,
-    signal: AbortSignal,
-  ): Promise<void>;
+  updateContainer(id: string, change: ResourceChange, signal: AbortSignal): Promise<void>;
   /** Stops a container at once. Unknown ids are no error. */
   evictContainer(id: string, reason: string): Promise<void>;
 }

@@ -47,7 +47,12 @@ export class Demultiplexer {
         this.#reader?.(part);
         continue;
       }
-      const copied = chunk.copy(this.#header, this.#headerBytes, offset, offset + HEADER_BYTES - this.#headerBytes);
+      const copied = chunk.copy(
+        this.#header,
+        this.#headerBytes,
+        offset,
+        offset + HEADER_BYTES - this.#headerBytes,
+      );
       offset += copied;
       this.#headerBytes += copied;
       if (this.#headerBytes === HEADER_BYTES) this.#begin();

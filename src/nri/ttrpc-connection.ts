@@ -24,6 +24,7 @@ import {
 
 /** Calls of the peer under way at once. */
 const MAX_SERVING = 64;
+const MAX_SERVING_BYTES = 4 * MAX_MESSAGE_BYTES;
 /** Of what the peer has not read yet. */
 const MAX_UNSENT_BYTES = 4 * MAX_MESSAGE_BYTES;
 
@@ -60,6 +61,7 @@ export class TtrpcConnection {
   #nextStreamId = 1;
   #lastPeerStreamId = 0;
   #serving = 0;
+  #servingBytes = 0;
 
   constructor(socket: Duplex, service: TtrpcService) {
     this.#socket = socket;
@@ -141,7 +143,8 @@ export class TtrpcConnection {
       return;
     }
     const call = this.#calls.get(frame.streamId);
-    if (!call) throw new GantryError("invalid-argument", `response to stream ${frame.streamId}, which is not open`);
+    if (!call)
+      throw new GantryError("invalid-argument", `response to stream ${frame.streamId}, which is not open`);
     this.#calls.delete(frame.streamId);
     const { status, payload } = responses.decode(frame.payload);
     if (status && status.code !== 0) call.reject(new TtrpcStatusError(status.code, status.message));
@@ -156,11 +159,18 @@ export class TtrpcConnection {
     if (frame.streamId % 2 !== 1 || frame.streamId <= this.#lastPeerStreamId)
       throw new GantryError("invalid-argument", `request with stream id ${frame.streamId}`);
     this.#lastPeerStreamId = frame.streamId;
-    if (this.#serving >= MAX_SERVING)
-      throw new GantryError("resource-exhausted", `more than ${MAX_SERVING} calls at once`);
-    const { service, method, payload } = requests.decode(frame.payload);
     this.#serving += 1;
-    void this.#serve(frame.streamId, service, method, payload);
+    this.#servingBytes += frame.payload.length;
+    if (this.#serving > MAX_SERVING || this.#servingBytes > MAX_SERVING_BYTES)
+      throw new GantryError(
+        "resource-exhausted",
+        `more than ${MAX_SERVING} calls or ${MAX_SERVING_BYTES} bytes at once`,
+      );
+    const { service, method, payload } = requests.decode(frame.payload);
+    void this.#serve(frame.streamId, service, method, payload).finally(() => {
+      this.#serving -= 1;
+      this.#servingBytes -= frame.payload.length;
+    });
   }
 
   async #serve(streamId: number, service: string, method: string, payload: Buffer): Promise<void> {
@@ -171,7 +181,6 @@ export class TtrpcConnection {
       const code = error instanceof TtrpcStatusError ? error.code : STATUS_UNKNOWN;
       response = { status: { code, message: errorMessage(error) } };
     }
-    this.#serving -= 1;
     this.#send(RUNTIME_SERVICE_STREAM, {
       streamId,
       type: FRAME_RESPONSE,

@@ -55,7 +55,12 @@ export class FrameDecoder {
     let offset = 0;
     while (offset < chunk.length) {
       if (this.#headerBytes < HEADER_BYTES) {
-        const copied = chunk.copy(this.#header, this.#headerBytes, offset, offset + HEADER_BYTES - this.#headerBytes);
+        const copied = chunk.copy(
+          this.#header,
+          this.#headerBytes,
+          offset,
+          offset + HEADER_BYTES - this.#headerBytes,
+        );
         offset += copied;
         this.#headerBytes += copied;
         if (this.#headerBytes < HEADER_BYTES) return;

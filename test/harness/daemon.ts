@@ -37,6 +37,7 @@ export class TestDaemon {
   readonly name: string;
   readonly endpoint: string;
   readonly socket: string;
+  readonly nriSocket: string;
   readonly bridge: string;
   readonly subnet: string;
   readonly cgroupParent: string;
@@ -51,6 +52,7 @@ export class TestDaemon {
     this.name = `gt${randomBytes(3).toString("hex")}`;
     this.socket = join(directory, "gantryd.sock");
     this.endpoint = `unix://${this.socket}`;
+    this.nriSocket = join(directory, "nri/nri.sock");
     this.bridge = `${this.name}b`;
     this.subnet = `10.${randomInt(200, 250)}.${randomInt(0, 256)}.0/24`;
     this.cgroupParent = `/${this.name}`;
@@ -188,6 +190,10 @@ export class TestDaemon {
       `cdi_directories = ${JSON.stringify([this.path("cdi"), this.path("cdi-above")])}`,
       `shim_cgroup = ${JSON.stringify(`${this.cgroupParent}-shims`)}`,
       ...(this.network === "cni" ? cniSettings(this) : []),
+      "[nri]",
+      `socket_path = ${JSON.stringify(this.nriSocket)}`,
+      `plugin_path = ${JSON.stringify(this.path("nri-plugins"))}`,
+      `plugin_config_path = ${JSON.stringify(this.path("nri-conf.d"))}`,
       options.configuration ?? "",
     ];
     if (this.network === "cni") await writeConf(this, "10-test.conflist", bridgeConf(this));
