@@ -30,7 +30,7 @@ class Instance {
     const lines = ["[network]", 'mode = "none"', "[runtime]", `pod_cgroup = "/${this.group}"`];
     writeFileSync(
       join(this.directory, "config.toml"),
-      [...lines, `shim_cgroup = "/${this.group}-shims"`].join("\n"),
+      [...lines, `shim_cgroup = "/${this.group}-shims"`, "[nri]", "enable = false"].join("\n"),
     );
     t.after(() => rmSync(this.directory, { recursive: true, force: true }));
   }

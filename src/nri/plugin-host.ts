@@ -21,7 +21,7 @@ export interface PluginHostOptions {
   /** Where plugins connect; undefined: none may. */
   socketPath: string | undefined;
   /** Makes the path of a socket free where nobody listens there, rejects where somebody does. */
-  freeSocketPath(path: string): Promise<void>;
+  freeSocketPath: (path: string) => Promise<void>;
   pluginDirectory: string;
   configDirectory: string;
   timeouts: PluginTimeouts;

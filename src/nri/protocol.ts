@@ -13,7 +13,7 @@ import ttrpc from "./generated/ttrpc/ttrpc.json" with { type: "json" };
 const OUTPUT: protobuf.IConversionOptions = { longs: String, enums: String, defaults: true };
 
 const apiRoot = protobuf.Root.fromJSON(api as protobuf.INamespace);
-const ttrpcRoot = protobuf.Root.fromJSON(ttrpc as protobuf.INamespace);
+const ttrpcRoot = protobuf.Root.fromJSON(ttrpc);
 
 const PACKAGE = "nri.pkg.api.v1alpha1";
 export const PLUGIN_SERVICE = `${PACKAGE}.Plugin`;

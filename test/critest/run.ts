@@ -92,7 +92,11 @@ async function runOnce(directory: string): Promise<RunResult> {
   try {
     const endpoint = daemon?.endpoint ?? values.endpoint ?? "";
     result.runtime = await runtimeVersion(endpoint);
-    const report = await runSuite(program, await suiteOptions(endpoint, directory), directory);
+    const report = await runSuite(
+      program,
+      await suiteOptions(endpoint, directory, daemon?.nriSocket),
+      directory,
+    );
     const judgement = judge(report.specs, host);
     await daemon?.stop();
     const left = daemon ? await leftoversAtRest(daemon) : [];
@@ -121,7 +125,11 @@ async function startDaemon(): Promise<TestDaemon> {
   });
 }
 
-async function suiteOptions(endpoint: string, directory: string): Promise<Parameters<typeof runSuite>[1]> {
+async function suiteOptions(
+  endpoint: string,
+  directory: string,
+  nriSocket: string | undefined,
+): Promise<Parameters<typeof runSuite>[1]> {
   const parametersFile = join(scratch, "benchmark.yaml");
   // JSON is YAML.
   await writeFile(parametersFile, JSON.stringify(BENCHMARK_PARAMETERS));
@@ -131,6 +139,7 @@ async function suiteOptions(endpoint: string, directory: string): Promise<Parame
     ...(values.skip === undefined ? {} : { skip: values.skip }),
     parallel,
     websocket: values.websocket,
+    ...(nriSocket === undefined ? {} : { nriSocket }),
     ...(values.benchmark
       ? { benchmark: { parametersFile, outputDirectory: join(directory, "benchmark") } }
       : {}),
