@@ -87,7 +87,7 @@ test("the peer's calls are answered, errors too", async () => {
   const peer = new Peer((service, method, payload) =>
     method === "Fail"
       ? Promise.reject(new Error("no"))
-      : Promise.resolve(Buffer.from(`${service} ${method} ${payload}`)),
+      : Promise.resolve(Buffer.from(`${service} ${method} ${payload.toString()}`)),
   );
   const request = (method: string): Buffer =>
     Buffer.from(requests.encode({ service: "R", method, payload: Buffer.from("x") }));
