@@ -12,6 +12,7 @@ import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { tellStopped } from "./hooked-subject.ts";
 import { wallClockNs } from "./clock.ts";
+import { exitReason } from "./exit-reason.ts";
 
 const RELEASE_TIMEOUT_MS = 60_000;
 const SHIM_PATIENCE_MS = 2_000;
@@ -31,14 +32,6 @@ export function watchContainer(context: EngineContext, entry: ContainerEntry, sh
   entry.released.catch(report);
 }
 
-/** The reason that a front end shows for an exit. */
-export function exitReason(record: Pick<ExitRecord, "exitCode" | "oomKilled" | "shimLost">): string {
-  if (record.shimLost) return "Unknown";
-  // The counter is the whole group's: a container that lost a child and ended well was not killed.
-  if (record.oomKilled && record.exitCode !== 0) return "OOMKilled";
-  return record.exitCode === 0 ? "Completed" : "Error";
-}
-
 /** Ends a container whose shim cannot be asked. How it would have ended stays unknown. */
 export async function abandonContainer(context: EngineContext, entry: ContainerEntry): Promise<void> {
   await releaseContainer(context, entry);
@@ -54,7 +47,7 @@ function recordExit(context: EngineContext, entry: ContainerEntry, record: ExitR
   container.state = "exited";
   container.exitCode = record.exitCode;
   container.finishedAtNs = record.exitedAtNs > 0n ? record.exitedAtNs : wallClockNs();
-  container.reason = exitReason(record);
+  container.reason = exitReason(record, entry.stop?.killedAtNs);
   if (record.shimLost) container.message = "the container's shim died; its exit code is unknown";
   delete container.pid;
   context.containers.save(entry);

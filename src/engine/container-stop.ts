@@ -8,6 +8,7 @@ import { constants } from "node:os";
 import { abortable } from "../base/abort.ts";
 import { errorKind, errorMessage } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
+import { wallClockNs } from "./clock.ts";
 import { abandonContainer } from "./container-exit.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
@@ -23,7 +24,7 @@ export class ContainerStop {
   readonly #entry: ContainerEntry;
   #deadlineMs = Infinity;
   #timer: NodeJS.Timeout | undefined;
-  #killed = false;
+  #killedAtNs: bigint | undefined;
 
   constructor(context: EngineContext, entry: ContainerEntry) {
     this.#context = context;
@@ -32,7 +33,7 @@ export class ContainerStop {
 
   /** Sends the stop signal the first time; kills after the timeout, or earlier when it was shorter before. */
   limit(timeoutMs: number): void {
-    if (this.#killed) return;
+    if (this.#killedAtNs !== undefined) return;
     const first = this.#deadlineMs === Infinity;
     const deadlineMs = performance.now() + timeoutMs;
     if (deadlineMs >= this.#deadlineMs) return;
@@ -49,8 +50,8 @@ export class ContainerStop {
 
   /** SIGKILL to init and to all that is in the container's cgroup. */
   kill(): void {
-    if (this.#killed) return;
-    this.#killed = true;
+    if (this.#killedAtNs !== undefined) return;
+    this.#killedAtNs = wallClockNs();
     this.#send(constants.signals.SIGKILL);
     this.#context.cgroups
       .load(this.#entry.cgroupPath)
@@ -60,6 +61,11 @@ export class ContainerStop {
     this.#timer = setTimeout(() => {
       this.#entry.shim?.endIfStuck().catch((error: unknown) => this.#report("end its shim", error));
     }, STUCK_AFTER_MS);
+  }
+
+  /** When it sent SIGKILL, in nanoseconds since the epoch; undefined before. */
+  get killedAtNs(): bigint | undefined {
+    return this.#killedAtNs;
   }
 
   /** The container has exited. */
