@@ -47,4 +47,6 @@ void addon_console_register(napi_env env, napi_value exports);   /* pipes, fifos
 void addon_device_filter_register(napi_env env, napi_value exports);    /* device rules of cgroup v2 */
 void addon_loopback_connect_register(napi_env env, napi_value exports); /* TCP inside a network namespace */
 
+void addon_label_register(napi_env env, napi_value exports); /* extended attributes of whole trees */
+
 #endif

@@ -127,6 +127,7 @@ static napi_value addon_init(napi_env env, napi_value exports) {
     addon_notify_register(env, exports);
     addon_console_register(env, exports);
     addon_device_filter_register(env, exports);
+    addon_label_register(env, exports);
     addon_loopback_connect_register(env, exports);
     return exports;
 }

@@ -24,6 +24,7 @@ import { createCniNetwork } from "../network/cni-network.ts";
 import { createLoopbackNetwork } from "../network/loopback-network.ts";
 import type { PodNetwork } from "../network/pod-network.ts";
 import { AppArmor } from "../oci/apparmor.ts";
+import { Selinux } from "../oci/selinux.ts";
 import { CdiRegistry } from "../oci/cdi-registry.ts";
 import type { Cgroup, CgroupManager } from "../oci/cgroup.ts";
 import { createCgroupManager } from "../oci/cgroup-manager.ts";
@@ -109,6 +110,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     shimCgroupProcs: entryFiles(shimGroup),
     seccompDefaultProfile: config.runtime.seccomp_default,
     apparmor: new AppArmor(),
+    selinux: new Selinux(),
     cdi: new CdiRegistry(config.runtime.cdi_directories),
     shmSizeBytes: config.runtime.shm_size_bytes,
     openFiles: openFilesLimit(),

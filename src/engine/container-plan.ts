@@ -30,8 +30,12 @@ export async function initPlan(
     );
   const rootfs = context.snapshotter.mount(entry.container.id);
   const images = imageVolumeMounts(context, entry.container);
+  const mountLabel = linux.mountLabel !== undefined && { mountLabel: linux.mountLabel };
   const hooks = await hookOptions(context, entry.container, spec);
-  return planForContainer({ ...spec, linux }, { rootfs, images, cgroup, gate: "none", ...hooks });
+  return planForContainer(
+    { ...spec, linux },
+    { rootfs, images, cgroup, gate: "none", ...hooks, ...mountLabel },
+  );
 }
 
 /** Undefined for a PID namespace of its own or the host's. */

@@ -2,6 +2,7 @@
  * From a container's configuration, its pod and its image to the OCI configuration. What is the pod's (namespaces,
  * files, shared memory) is named by path; the PID namespace of another process is named when the container starts.
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { GantryError } from "../base/errors.ts";
 import type { ImageRecord } from "../image/image.ts";
@@ -16,9 +17,9 @@ import type { EngineContext } from "./engine-context.ts";
 import { hostMountSource } from "./host-mount.ts";
 import { imageVolumeKey } from "./image-volume.ts";
 import { podHostname } from "./pod-files.ts";
-import { podPaths } from "./pod-paths.ts";
+import { type PodPaths, podPaths } from "./pod-paths.ts";
 import type { NamespaceOptions, PodSandbox } from "./pod-sandbox.ts";
-import { selinuxLabel } from "./security.ts";
+import { relabel, selinuxChoice } from "./selinux-choice.ts";
 import { seccompChoice } from "./seccomp-choice.ts";
 
 export interface ContainerSpecInput {
@@ -37,12 +38,15 @@ export async function containerSpec(context: EngineContext, input: ContainerSpec
   const paths = podPaths(context.stateDirectory, sandbox.id);
   const namespaces = containerNamespaces(config, sandbox);
   const devices = containerDevices(config);
+  const labels = await selinuxChoice(context, security, sandbox);
+  if (labels) await relabelPodFiles(paths, labels.mount);
   const [mounts, seccomp, apparmorProfile] = await Promise.all([
-    Promise.all(config.mounts.map((mount, index) => specMount(mount, index, input.containerId))),
+    Promise.all(
+      config.mounts.map((mount, index) => specMount(mount, index, input.containerId, labels?.mount)),
+    ),
     seccompChoice(context, security),
     apparmorChoice(context, security),
   ]);
-  const label = selinuxLabel(security.selinux);
   const spec: SpecInput = {
     process: {
       args: containerArguments(config, image),
@@ -63,7 +67,7 @@ export async function containerSpec(context: EngineContext, input: ContainerSpec
       noNewPrivileges: security.noNewPrivs,
       ...(context.openFiles && { rlimits: [{ type: "RLIMIT_NOFILE", ...context.openFiles }] }),
       ...(apparmorProfile !== undefined && { apparmorProfile }),
-      ...(label !== undefined && { selinuxLabel: label }),
+      ...(labels && { selinuxLabel: labels.process, mountLabel: labels.mount }),
     },
     privileged: security.privileged,
     rootfs: { path: "rootfs", readonly: security.readonlyRootfs },
@@ -144,11 +148,24 @@ export function containerArguments(config: ContainerConfig, image: ImageRecord):
   return args;
 }
 
-async function specMount(mount: ContainerMount, index: number, containerId: string): Promise<SpecMount> {
+/** What all containers of the pod share. */
+async function relabelPodFiles(paths: PodPaths, label: string): Promise<void> {
+  const shared = [paths.hosts, paths.hostname, paths.resolvConf, paths.shm];
+  for (const path of shared) if (existsSync(path)) await relabel(path, label);
+}
+
+async function specMount(
+  mount: ContainerMount,
+  index: number,
+  containerId: string,
+  label: string | undefined,
+): Promise<SpecMount> {
   const { readonly, recursiveReadOnly, propagation, image, imageSubPath } = mount;
+  const source = image ? imageVolumeKey(containerId, index) : await hostMountSource(mount);
+  if (mount.selinuxRelabel && !image && label !== undefined) await relabel(source, label);
   return {
     destination: mount.containerPath.startsWith("/") ? mount.containerPath : `/${mount.containerPath}`,
-    source: image ? imageVolumeKey(containerId, index) : await hostMountSource(mount),
+    source,
     ...(image && { image: { subPath: imageSubPath } }),
     readonly,
     recursiveReadonly: recursiveReadOnly,

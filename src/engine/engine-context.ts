@@ -11,6 +11,7 @@ import type { ImageService } from "../image/image.ts";
 import type { PodNetwork } from "../network/pod-network.ts";
 import type { AppArmor } from "../oci/apparmor.ts";
 import type { CdiRegistry } from "../oci/cdi-registry.ts";
+import type { Selinux } from "../oci/selinux.ts";
 import type { CgroupManager } from "../oci/cgroup.ts";
 import type { ShimManager } from "../shim/shim.ts";
 import type { Snapshotter } from "../snapshotter/snapshotter.ts";
@@ -43,6 +44,7 @@ export interface EngineOptions {
   /** Host path of the profile for "runtime-default"; empty: the built-in one. */
   seccompDefaultProfile: string;
   apparmor: AppArmor;
+  selinux: Selinux;
   /** Devices by CDI name. */
   cdi: CdiRegistry;
   /** Size of a pod's /dev/shm. */

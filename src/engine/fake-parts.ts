@@ -12,6 +12,7 @@ import { silentLogger } from "../base/logger.ts";
 import type { ImageRecord, ImageService } from "../image/image.ts";
 import type { PodNetwork } from "../network/pod-network.ts";
 import { AppArmor } from "../oci/apparmor.ts";
+import { Selinux } from "../oci/selinux.ts";
 import { CdiRegistry } from "../oci/cdi-registry.ts";
 import type { Cgroup, CgroupManager } from "../oci/cgroup.ts";
 import type { Resources } from "../oci/runtime-spec.ts";
@@ -131,6 +132,7 @@ export class FakeParts {
       shimCgroupProcs: [],
       seccompDefaultProfile: "",
       apparmor: new AppArmor({ sysfs: this.directory }),
+      selinux: new Selinux({ selinuxfs: this.directory }),
       cdi: new CdiRegistry([join(this.directory, "cdi")]),
       shmSizeBytes: 65536,
       openFiles: { soft: 1024, hard: 4096 },

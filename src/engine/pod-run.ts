@@ -21,6 +21,7 @@ import { podNetworkRequest } from "./pod-network-request.ts";
 import { podPaths } from "./pod-paths.ts";
 import type { PodSandbox, PodSandboxConfig } from "./pod-sandbox.ts";
 import { podSandboxName, type PodSandboxEntry } from "./pod-sandbox-table.ts";
+import { newSelinuxLevel } from "./selinux-choice.ts";
 import { checkPodSandboxConfig, podSysctls } from "./pod-check.ts";
 
 export async function runPodSandbox(
@@ -77,6 +78,7 @@ async function build(
     await mkdir(paths.namespaces, { recursive: true, mode: 0o700 });
     undo.push("remove directory", () => rm(paths.directory, { recursive: true, force: true }));
     failpoint("pod-run:directory");
+    const selinuxLevel = newSelinuxLevel(context);
     const entry: PodSandboxEntry = {
       sandbox: {
         id,
@@ -85,6 +87,7 @@ async function build(
         state: "ready",
         createdAtNs: wallClockNs(),
         ips: [],
+        ...(selinuxLevel !== undefined && { selinuxLevel }),
       },
       bootId: context.bootId,
       networkState: undefined,

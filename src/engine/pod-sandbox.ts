@@ -89,6 +89,8 @@ export interface PodSandbox {
   ips: string[];
   /** Host path of the pinned network namespace; undefined for the host's. */
   netnsPath?: string;
+  /** Two categories that no other pod has; undefined where the kernel has no SELinux. */
+  selinuxLevel?: string;
   /** Pid of the built-in pause process of a shared PID namespace. */
   pausePid?: number;
   /** Overhead and resources as last told by an update; before one, those of `config` hold. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { describe, test } from "node:test";
 import { shimProgram } from "../native/addon.ts";
-import { compileExecPlan, compilePlan, type PlanOptions } from "./plan-compile.ts";
+import { compileExecPlan, compilePlan, type PlanOptions, type PlanRootfs } from "./plan-compile.ts";
 import { decodePlan, dumpPlan } from "./plan-decode.ts";
 import { PLAN_FINGERPRINT, PlanWriter, type PlanOperationName, type PlanValues } from "./plan.ts";
 import type { Linux, Mount, Process, Spec } from "./runtime-spec.ts";
@@ -38,6 +38,29 @@ function find<Name extends PlanOperationName>(plan: Uint8Array, name: Name): Pla
 }
 
 describe("a plan", () => {
+  test("labels the files of the root and of new filesystems, where it is told to", () => {
+    const mountLabel = "u:object_r:f_t:s0:c1,c2";
+    const mounts: Mount[] = [
+      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["mode=755"] },
+      { destination: "/proc", type: "proc", source: "proc" },
+      { destination: "/v", type: "image", source: "v" },
+    ];
+    const images = new Map<string, PlanRootfs>([
+      ["v", { type: "overlay", lower: ["/l/a", "/l/b"], options: [] }],
+    ]);
+    const plan = compilePlan(spec({}, {}, mounts), { ...OPTIONS, images, mountLabel });
+    const root = find(plan, "rootOverlay");
+    assert.deepEqual(root.options, ["index=off", `context=${mountLabel}`]);
+    assert.match(root.classicData, /,context="u:object_r:f_t:s0:c1,c2"$/);
+    assert.deepEqual(find(plan, "imageVolume").options, [`context=${mountLabel}`]);
+    const filesystems = decodePlan(plan).filter(({ name }) => name === "mount");
+    assert.deepEqual(
+      filesystems.map(({ values }) => (values as PlanValues<"mount">).parameters),
+      [["mode=755", `context=${mountLabel}`], []],
+    );
+    assert.deepEqual(find(compilePlan(spec(), OPTIONS), "rootOverlay").options, ["index=off"]);
+  });
+
   test("is these bytes", () => {
     const plan = new PlanWriter();
     plan.add("launch", { cloneFlags: 0x20000n, flags: 1, cgroupDirectory: "" });

@@ -32,7 +32,7 @@ import {
   addStreams,
   type PlanSeccomp,
 } from "./plan-process.ts";
-import { addPivot, addRootfs, type PlanRootfs } from "./plan-rootfs.ts";
+import { addPivot, addRootfs, labelledRootfs, type PlanRootfs } from "./plan-rootfs.ts";
 import { PLAN_TABLE, PlanWriter } from "./plan.ts";
 import type { Process, Spec } from "./runtime-spec.ts";
 
@@ -48,6 +48,8 @@ export type PlanGate = "wait" | "none" | { fifo: string };
 
 export interface PlanOptions {
   rootfs: PlanRootfs;
+  /** SELinux label of the files of the root filesystem and of new filesystems; only for a kernel that has it. */
+  mountLabel?: string;
   /** What mounts of type "image" name as their source. */
   images?: ReadonlyMap<string, PlanRootfs>;
   /** Host directory to mount the rootfs on, for hooks that need the path; default: nowhere visible. */
@@ -163,9 +165,16 @@ function addRoot(
     mapping: options.idMapRootfs ? spec.linux : undefined,
   };
   if (typeof options.gate === "object") plan.add("openFifo", { path: options.gate.fifo });
-  addRootfs(plan, options.rootfs, options.rootfsTarget ?? "", change, options.oldKernel ?? false);
+  const { mountLabel: label = "" } = options;
+  addRootfs(
+    plan,
+    labelledRootfs(options.rootfs, label),
+    options.rootfsTarget ?? "",
+    change,
+    options.oldKernel ?? false,
+  );
   const images = options.images ?? new Map<string, PlanRootfs>();
-  const sources = { cgroup: options.cgroup, images, classic: options.oldKernel ?? false };
+  const sources = { cgroup: options.cgroup, images, classic: options.oldKernel ?? false, label };
   for (const mount of spec.mounts ?? []) addMount(plan, mount, sources);
   addDevices(plan, spec);
   addKernelValues(plan, spec);

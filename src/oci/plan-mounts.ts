@@ -5,7 +5,7 @@ import type { CgroupEntries } from "./cgroup.ts";
 import { MOUNT_ATTR } from "./plan-constants.ts";
 import { parseMountOptions, type MountOptions } from "./plan-mount-options.ts";
 import { hasIdMap } from "./plan-host-phase.ts";
-import { overlayFields, type PlanRootfs } from "./plan-rootfs.ts";
+import { labelledRootfs, overlayFields, type PlanRootfs } from "./plan-rootfs.ts";
 import { PLAN_TABLE, type PlanWriter } from "./plan.ts";
 import type { Mount } from "./runtime-spec.ts";
 
@@ -24,6 +24,8 @@ export interface MountSources {
   images: ReadonlyMap<string, PlanRootfs>;
   /** As on a kernel without lowerdir+. */
   classic: boolean;
+  /** SELinux label for new filesystems and image volumes; empty: none. */
+  label: string;
 }
 
 /** A path in the root, in its shortest form. */
@@ -85,13 +87,17 @@ function coversProcfs(target: string): boolean {
   return target.startsWith("/proc/") && COVERABLE_PROC_FILES.has(target.slice("/proc/".length));
 }
 
+/** Filesystems whose files have no labels of their own, or the wrong ones. */
+const LABELLED = new Set(["tmpfs", "devpts"]);
+
 /** The option of a mount of type "image" that names the part of it that is mounted. */
 export const SUB_PATH_OPTION = "subpath=";
 
 function addImage(plan: PlanWriter, mount: Mount, target: string, sources: MountSources): void {
-  const image = sources.images.get(mount.source ?? "");
-  if (!image)
+  const found = sources.images.get(mount.source ?? "");
+  if (!found)
     throw new GantryError("invalid-argument", `mount on ${target}: unknown image ${mount.source ?? ""}`);
+  const image = labelledRootfs(found, sources.label);
   const isSubPath = (option: string): boolean => option.startsWith(SUB_PATH_OPTION);
   const options = mount.options ?? [];
   const { own, recursive: all } = parseMountOptions(options.filter((option) => !isSubPath(option)));
@@ -186,7 +192,10 @@ export function addMount(plan: PlanWriter, mount: Mount, sources: MountSources):
   } else if (mount.type === "cgroup" || mount.type === "cgroup2") {
     addCgroup(plan, target, options, sources.cgroup);
   } else if (mount.type) {
-    addFilesystem(plan, mount.type, mount.source ?? mount.type, target, options);
+    const { label } = sources;
+    const parameters = label === "" || !LABELLED.has(mount.type) ? [] : [`context=${label}`];
+    const labelledOptions = { ...options, parameters: [...options.parameters, ...parameters] };
+    addFilesystem(plan, mount.type, mount.source ?? mount.type, target, labelledOptions);
   } else {
     throw new GantryError("invalid-argument", `mount on ${target} has no type`);
   }

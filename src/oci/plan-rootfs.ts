@@ -46,6 +46,19 @@ function commonDirectory(paths: readonly string[]): string {
 
 const { classic: CLASSIC, detached: DETACHED } = PLAN_TABLE.constants.root;
 
+/** An overlay whose files all have this label; a bound directory keeps those that it has. */
+export function labelledRootfs(rootfs: PlanRootfs, label: string): PlanRootfs {
+  if (label === "" || rootfs.type !== "overlay") return rootfs;
+  return { ...rootfs, options: [...rootfs.options, `${LABEL_OPTION}${label}`] };
+}
+
+const LABEL_OPTION = "context=";
+
+/** For mount(2) a label is quoted: the commas in it part no options. */
+function classicOption(option: string): string {
+  return option.startsWith(LABEL_OPTION) ? `${LABEL_OPTION}"${option.slice(LABEL_OPTION.length)}"` : option;
+}
+
 const escapeOption = (path: string): string => path.replace(/[\\,:]/g, "\\$&");
 
 /** The overlay's options for mount(2); an empty base when they do not fit. */
@@ -56,7 +69,7 @@ function classicOverlay(rootfs: Extract<PlanRootfs, { type: "overlay" }>): { bas
   const options = [`lowerdir=${rootfs.lower.map(relative).join(":")}`];
   if (rootfs.upper !== undefined) options.push(`upperdir=${relative(rootfs.upper)}`);
   if (rootfs.work !== undefined) options.push(`workdir=${relative(rootfs.work)}`);
-  const data = [...options, ...rootfs.options].join(",");
+  const data = [...options, ...rootfs.options.map(classicOption)].join(",");
   return Buffer.byteLength(data) < MOUNT_DATA_BYTES ? { base, data } : { base: "", data: "" };
 }
 
