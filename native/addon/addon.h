@@ -46,6 +46,7 @@ void addon_notify_register(napi_env env, napi_value exports);    /* service read
 void addon_console_register(napi_env env, napi_value exports);   /* pipes, fifos, terminals over a socket */
 void addon_device_filter_register(napi_env env, napi_value exports);    /* device rules of cgroup v2 */
 void addon_loopback_connect_register(napi_env env, napi_value exports); /* TCP inside a network namespace */
+void addon_small_files_register(napi_env env, napi_value exports);      /* many files of cgroups and /proc */
 
 void addon_label_register(napi_env env, napi_value exports); /* extended attributes of whole trees */
 

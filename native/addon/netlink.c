@@ -9,6 +9,7 @@
 #include "sysctl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <net/if.h>
 #include <sched.h>
@@ -28,6 +29,8 @@ struct netlink_job {
     uint8_t *request;
     size_t request_length;
     char **sysctls; /* written before the request is sent */
+    char *paths;    /* of namespaces, each with a NUL after it; for netlinkRequestEach */
+    size_t paths_length;
     uint8_t *replies;
     size_t replies_length, replies_capacity;
 };
@@ -37,6 +40,7 @@ static void netlink_release(struct job *base) {
     sysctl_list_free(job->sysctls);
     free(job->request);
     free(job->replies);
+    free(job->paths);
     free(job);
 }
 
@@ -97,6 +101,83 @@ static napi_value netlink_result(napi_env env, struct job *base) {
     napi_value buffer;
     return napi_create_buffer_copy(env, job->replies_length, job->replies, NULL, &buffer) == napi_ok ? buffer
                                                                                                      : NULL;
+}
+
+/* ---- the same request in many namespaces */
+
+/* Sends the request in one namespace and appends the replies. -1 with errno set. */
+static int netlink_ask(struct netlink_job *job, const char *path) {
+    int netns = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (netns < 0) return -1;
+    int result = setns(netns, CLONE_NEWNET), error = errno;
+    close(netns);
+    errno = error;
+    if (result != 0) return -1;
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, job->protocol);
+    if (fd < 0) return -1;
+    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    if (sendto(fd, job->request, job->request_length, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0) {
+        result = -1;
+        error = errno;
+    } else {
+        netlink_receive(job, fd);
+        error = job->job.error;
+        job->job.error = 0;
+        result = error == 0 ? 0 : -1;
+    }
+    close(fd);
+    errno = error;
+    return result;
+}
+
+static void netlink_each_run(struct job *base) {
+    struct netlink_job *job = (struct netlink_job *)base;
+    for (size_t at = 0; at < job->paths_length; at += strlen(job->paths + at) + 1) {
+        if (job->replies_capacity - job->replies_length < sizeof(int32_t)) {
+            uint8_t *larger = realloc(job->replies, job->replies_capacity + RECEIVE_BYTES);
+            if (larger == NULL) return job_fail(base, "realloc", NULL);
+            job->replies = larger;
+            job->replies_capacity += RECEIVE_BYTES;
+        }
+        size_t start = job->replies_length;
+        job->replies_length += sizeof(int32_t);
+        int32_t result = netlink_ask(job, job->paths + at) == 0 ? 0 : -errno;
+        if (result < 0)
+            job->replies_length = start + sizeof result;
+        else
+            result = (int32_t)(job->replies_length - start - sizeof result);
+        memcpy(job->replies + start, &result, sizeof result);
+    }
+}
+
+/* netlinkRequestEach(protocol, paths of namespaces with a NUL after each, messages) → Promise<Buffer>: for
+ * each path, int32 length or -errno, then the replies. */
+static napi_value netlink_request_each(napi_env env, napi_callback_info info) {
+    napi_value args[3];
+    int32_t protocol;
+    uint8_t *paths, *data;
+    size_t paths_length, length;
+    if (!addon_args(env, info, 3, args) || !addon_int32(env, args[0], &protocol) ||
+        !addon_bytes(env, args[1], &paths, &paths_length) || !addon_bytes(env, args[2], &data, &length))
+        return NULL;
+    struct netlink_job *job = calloc(1, sizeof *job);
+    if (job == NULL) return addon_throw_errno(env, ENOMEM, "calloc", NULL);
+    job->job = (struct job){.run = netlink_each_run, .result = netlink_result, .release = netlink_release};
+    job->protocol = protocol;
+    job->netns = job->socket = -1;
+    job->replies_capacity = RECEIVE_BYTES;
+    job->request_length = length;
+    job->paths_length = paths_length;
+    job->request = malloc(length + 1);
+    job->replies = malloc(job->replies_capacity);
+    job->paths = calloc(1, paths_length + 1);
+    if (job->request == NULL || job->replies == NULL || job->paths == NULL) {
+        netlink_release(&job->job);
+        return addon_throw_errno(env, ENOMEM, "malloc", NULL);
+    }
+    if (length > 0) memcpy(job->request, data, length);
+    if (paths_length > 0) memcpy(job->paths, paths, paths_length);
+    return job_start(env, &job->job);
 }
 
 /* netlinkRequest(protocol, netnsFd or -1, socket or -1, sysctls: [path, value, …], messages) →
@@ -161,6 +242,7 @@ static napi_value link_exists(napi_env env, napi_callback_info info) {
 
 void addon_netlink_register(napi_env env, napi_value exports) {
     static const struct addon_function functions[] = {{"netlinkRequest", netlink_request},
+                                                      {"netlinkRequestEach", netlink_request_each},
                                                       {"netlinkOpen", netlink_open_socket},
                                                       {"linkExists", link_exists}};
     addon_export(env, exports, functions, sizeof functions / sizeof *functions);

@@ -16,6 +16,7 @@ import { createCriServer } from "../cri/server.ts";
 import { createEngine } from "../engine/create-engine.ts";
 import type { RuntimeHandlerInfo } from "../engine/engine.ts";
 import { linuxPodHost } from "../engine/pod-host-linux.ts";
+import { linuxUsageProbe } from "../engine/usage-probe-linux.ts";
 import { createImageService } from "../image/image-service.ts";
 import { createUnpacker } from "../image/unpack/unpacker.ts";
 import { shimProgram } from "../native/addon.ts";
@@ -104,6 +105,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     }),
     cgroups,
     host: linuxPodHost,
+    usageProbe: linuxUsageProbe,
     log: part("engine"),
     handlers: runtimeHandlers(config),
     defaultCgroupParent: config.runtime.pod_cgroup,

@@ -1,113 +1,96 @@
 /**
- * Resource use of containers. Each reading is taken when asked for; the processor rate is between this reading and
- * an earlier one of at least a tenth of a second ago, and the size of the writable layer, which takes a walk of the
- * disk, is refreshed beside the calls and never waited for after the first.
+ * Resource use of containers. Each reading is taken when asked for; the processor rate is between this reading and an
+ * earlier one (cpu-rate.ts), and the size of the writable layer is the last known one (layer-walks.ts).
  */
-import { errorMessage } from "../base/errors.ts";
 import type { CgroupStats } from "../oci/cgroup.ts";
-import type { ContainerEntry } from "./container-table.ts";
-import type { EngineContext } from "./engine-context.ts";
-import { listContainers } from "./container-list.ts";
-import type { ContainerStatsFilter, ContainerUsage } from "./resources.ts";
 import { wallClockNs } from "./clock.ts";
+import { listContainers } from "./container-list.ts";
+import type { ContainerEntry } from "./container-table.ts";
+import { CpuRate } from "./cpu-rate.ts";
+import type { EngineContext } from "./engine-context.ts";
+import { inPortions } from "./portions.ts";
+import type { ContainerStatsFilter, ContainerUsage, GroupUsage, LayerUsage } from "./resources.ts";
 
-const SAMPLE_AGE_NS = 100_000_000n;
-const WRITABLE_AGE_NS = 10_000_000_000n;
+const CONTAINERS_IN_PORTION = 64;
 
+/** Of one that does not run: nothing but its layer. */
 export async function containerStats(context: EngineContext, id: string): Promise<ContainerUsage> {
-  return usageOf(context, context.containers.get(id));
+  const entry = context.containers.get(id);
+  const [reading, [layer]] = await Promise.all([
+    entry.container.state === "running" ? context.cgroups.readStats([entry.cgroupPath]) : [],
+    context.layerWalks.sizes([entry]),
+  ]);
+  return containerUsage(context, entry, reading[0] ?? noStats(), layer);
 }
 
 /** Of running containers; one that exits meanwhile is left out. */
-export async function listContainerStats(
+export async function* listContainerStats(
   context: EngineContext,
   filter: ContainerStatsFilter,
-): Promise<ContainerUsage[]> {
+  signal: AbortSignal,
+): AsyncGenerator<ContainerUsage[]> {
   const running = listContainers(context, { ...filter, state: "running" }).map(({ id }) =>
     context.containers.get(id),
   );
-  const usages = await Promise.all(
-    running.map((entry) =>
-      usageOf(context, entry).catch((error: unknown) => {
-        if (entry.container.state === "running")
-          context.log.warn(
-            { containerId: entry.container.id, err: errorMessage(error) },
-            "container stats failed",
-          );
-        return undefined;
-      }),
-    ),
-  );
-  return usages.filter((usage) => usage !== undefined);
+  const layers = await context.layerWalks.sizes(running);
+  const sizes = new Map(running.map((entry, index) => [entry, layers[index]]));
+  yield* inPortions(running, CONTAINERS_IN_PORTION, signal, async (entries) => {
+    const readings = await context.cgroups.readStats(entries.map(({ cgroupPath }) => cgroupPath));
+    return entries.flatMap((entry, index) => {
+      const stats = readings[index];
+      if (!stats || entry.container.state !== "running") return [];
+      return containerUsage(context, entry, stats, sizes.get(entry));
+    });
+  });
 }
 
-async function usageOf(context: EngineContext, entry: ContainerEntry): Promise<ContainerUsage> {
-  const running = entry.container.state === "running";
-  const [stats, filesystem] = await Promise.all([
-    running ? context.cgroups.load(entry.cgroupPath).stats() : stoppedStats(),
-    writableUsage(context, entry),
-  ]);
-  const usage: ContainerUsage = {
-    containerId: entry.container.id,
-    timestampNs: stats.timestampNs,
-    cpuUsageNs: stats.cpuUsageNs,
-    memoryUsageBytes: stats.memoryUsageBytes,
-    memoryWorkingSetBytes: stats.memoryWorkingSetBytes,
-    memoryRssBytes: stats.memoryRssBytes,
-    memoryPageFaults: stats.memoryPageFaults,
-    memoryMajorPageFaults: stats.memoryMajorPageFaults,
-    swapUsageBytes: stats.swapUsageBytes,
-    filesystem: { directory: context.snapshotter.directory, ...filesystem },
-  };
-  if (stats.memoryLimitBytes !== undefined)
-    usage.memoryAvailableBytes = Math.max(0, stats.memoryLimitBytes - stats.memoryWorkingSetBytes);
-  if (stats.swapLimitBytes !== undefined)
-    usage.swapAvailableBytes = Math.max(0, stats.swapLimitBytes - stats.swapUsageBytes);
-  const rate = running ? processorRate(entry, stats) : undefined;
-  if (rate !== undefined) usage.cpuNanoCores = rate;
+/** @param layer what is known of the writable layer. */
+export function containerUsage(
+  context: EngineContext,
+  entry: ContainerEntry,
+  stats: CgroupStats,
+  layer: LayerUsage | undefined,
+): ContainerUsage {
+  const { container } = entry;
+  const usage: ContainerUsage = { container, ...groupUsage(stats) };
+  if (layer) usage.filesystem = { directory: context.snapshotter.directory, ...layer };
+  if (container.state === "running") {
+    // Its cgroup was made at the start, and had used nothing.
+    entry.cpuRate ??= new CpuRate(container.startedAtNs, 0n);
+    const rate = entry.cpuRate.next(stats.timestampNs, stats.cpuUsageNs);
+    if (rate !== undefined) usage.cpuNanoCores = rate;
+  }
   return usage;
 }
 
-/** Nanoseconds of processor time for each second since the earlier sample; undefined without one. */
-function processorRate(entry: ContainerEntry, stats: CgroupStats): bigint | undefined {
-  const before = entry.cpuSample;
-  const sample = { timestampNs: stats.timestampNs, usageNs: stats.cpuUsageNs };
-  if (!before) {
-    entry.cpuSample = sample;
-    return undefined;
-  }
-  const elapsedNs = sample.timestampNs - before.timestampNs;
-  if (elapsedNs < SAMPLE_AGE_NS) return entry.cpuRate;
-  entry.cpuSample = sample;
-  const usedNs = sample.usageNs > before.usageNs ? sample.usageNs - before.usageNs : 0n;
-  entry.cpuRate = (usedNs * 1_000_000_000n) / elapsedNs;
-  return entry.cpuRate;
+/** What one reading says, without a rate. */
+export function groupUsage(stats: CgroupStats): GroupUsage {
+  const { memoryLimitBytes, memoryWorkingSetBytes, swapLimitBytes, swapUsageBytes } = stats;
+  return {
+    timestampNs: stats.timestampNs,
+    cpuUsageNs: stats.cpuUsageNs,
+    memoryUsageBytes: stats.memoryUsageBytes,
+    memoryWorkingSetBytes,
+    memoryRssBytes: stats.memoryRssBytes,
+    memoryPageFaults: stats.memoryPageFaults,
+    memoryMajorPageFaults: stats.memoryMajorPageFaults,
+    swapUsageBytes,
+    // Processes in groups that the container made below its own are not listed in it: then its tasks are counted.
+    processes: stats.processes || stats.pids,
+    ...(memoryLimitBytes !== undefined && {
+      memoryAvailableBytes: Math.max(0, memoryLimitBytes - memoryWorkingSetBytes),
+    }),
+    ...(swapLimitBytes !== undefined && {
+      swapAvailableBytes: Math.max(0, swapLimitBytes - swapUsageBytes),
+    }),
+    ...(stats.cpuPressure && { cpuPressure: stats.cpuPressure }),
+    ...(stats.memoryPressure && { memoryPressure: stats.memoryPressure }),
+    ...(stats.ioPressure && { ioPressure: stats.ioPressure }),
+  };
 }
 
-type WritableUsage = NonNullable<ContainerEntry["writable"]>;
-
-async function writableUsage(context: EngineContext, entry: ContainerEntry): Promise<WritableUsage> {
-  const known = entry.writable;
-  if (known && wallClockNs() - known.timestampNs < WRITABLE_AGE_NS) return known;
-  entry.writableRefresh ??= context.snapshotter
-    .usage(entry.container.id)
-    .then((usage) => {
-      entry.writable = { usedBytes: usage.bytes, inodesUsed: usage.inodes, timestampNs: wallClockNs() };
-      return entry.writable;
-    })
-    .finally(() => delete entry.writableRefresh);
-  if (!known) return entry.writableRefresh;
-  entry.writableRefresh.catch((error: unknown) =>
-    context.log.warn(
-      { containerId: entry.container.id, err: errorMessage(error) },
-      "size of the writable layer unknown",
-    ),
-  );
-  return known;
-}
-
-/** What a container that does not run uses: nothing. */
-function stoppedStats(): CgroupStats {
+/** What a group uses that is not there: nothing. */
+export function noStats(): CgroupStats {
   return {
     timestampNs: wallClockNs(),
     cpuUsageNs: 0n,
@@ -118,6 +101,7 @@ function stoppedStats(): CgroupStats {
     memoryMajorPageFaults: 0,
     swapUsageBytes: 0,
     pids: 0,
+    processes: 0,
     oomKills: 0,
   };
 }

@@ -10,7 +10,9 @@ import type { RecordStore, RecordTable } from "../store/record-store.ts";
 import type { Shim } from "../shim/shim.ts";
 import type { Container } from "./container.ts";
 import type { ContainerStop } from "./container-stop.ts";
+import type { CpuRate } from "./cpu-rate.ts";
 import { findByPrefix } from "./identifier-index.ts";
+import type { LayerState } from "./layer-walks.ts";
 
 interface ContainerRecord extends Omit<Container, "createdAtNs" | "startedAtNs" | "finishedAtNs" | "pid"> {
   createdAtNs: string;
@@ -37,14 +39,10 @@ export interface ContainerEntry {
   removal?: Promise<void>;
   /** The stop under way. */
   stop?: ContainerStop;
-  /** Earlier reading of the processor time, for a rate. */
-  cpuSample?: { timestampNs: bigint; usageNs: bigint };
-  /** The last rate, in nanoseconds a second. */
-  cpuRate?: bigint;
-  /** Last known use of the writable layer. */
-  writable?: { usedBytes: number; inodesUsed: number; timestampNs: bigint };
-  /** The walk of the writable layer under way. */
-  writableRefresh?: Promise<{ usedBytes: number; inodesUsed: number; timestampNs: bigint }>;
+  /** Since someone asked for its stats. */
+  cpuRate?: CpuRate;
+  /** What is known of the size of its writable layer, since someone asked. */
+  layer?: LayerState;
 }
 
 export function containerName(podSandboxId: string, metadata: { name: string; attempt: number }): string {

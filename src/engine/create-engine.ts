@@ -15,6 +15,8 @@ import { execSync } from "./exec-sync.ts";
 import { setPodCidrs } from "./node-pod-cidrs.ts";
 import { portForward } from "./port-forward.ts";
 import { runPodSandbox } from "./pod-run.ts";
+import { listPodMeasures } from "./pod-measures.ts";
+import { listPodStats, podStats } from "./pod-stats.ts";
 import { removePodSandbox, stopPodSandbox } from "./pod-stop.ts";
 import { lifecycleControl } from "./hooked-steps.ts";
 import { updateContainer, updatePodSandbox } from "./hooked-updates.ts";
@@ -54,8 +56,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     reopenContainerLog: (id) => reopenContainerLog(context, id),
     events: (signal) => context.events.subscribe(signal),
     containerStats: (id) => containerStats(context, id),
-    listContainerStats: (filter) => listContainerStats(context, filter),
     setPodCidrs: (podCidrs) => setPodCidrs(context, podCidrs),
+    listContainerStats: (filter, signal) => listContainerStats(context, filter, signal),
+    podStats: (id, signal) => podStats(context, id, signal),
+    listPodStats: (filter, signal) => listPodStats(context, filter, signal),
+    listPodMeasures: (signal) => listPodMeasures(context, signal),
     status: () => {
       const network = options.network.status();
       return {

@@ -23,6 +23,8 @@ import type { PodHost } from "./pod-host.ts";
 import { PodSandboxTable } from "./pod-sandbox-table.ts";
 import type { RuntimeHandlerInfo } from "./engine.ts";
 import type { LifecycleHooks } from "./lifecycle-hooks.ts";
+import { LayerWalks } from "./layer-walks.ts";
+import type { UsageProbe } from "./usage-probe.ts";
 
 export interface EngineOptions {
   /** Live state of pods goes below this directory: "/run/gantry". */
@@ -35,6 +37,7 @@ export interface EngineOptions {
   shims: ShimManager;
   cgroups: CgroupManager;
   host: PodHost;
+  usageProbe: UsageProbe;
   log: Logger;
   handlers: RuntimeHandlerInfo[];
   /** Parent of the cgroups of pods that name none: "/gantry". */
@@ -63,6 +66,7 @@ export interface EngineContext extends EngineOptions {
   readonly podRuns: SingleFlight<string>;
   readonly containerCreates: SingleFlight<string>;
   readonly accounts: AccountCache;
+  readonly layerWalks: LayerWalks;
   /** Identifies this boot of the host; records of another boot have no live state. */
   readonly bootId: string;
 }
@@ -75,6 +79,11 @@ export function createEngineContext(options: EngineOptions, bootId: string): Eng
     pods,
     containers,
     events: new EventSource(pods, containers),
+    layerWalks: new LayerWalks(
+      (key) => options.snapshotter.usage(key),
+      ({ container }) => containers.find(container.id) !== undefined,
+      options.log,
+    ),
     mutex: new KeyedMutex(),
     podRuns: new SingleFlight(),
     containerCreates: new SingleFlight(),

@@ -11,7 +11,14 @@ import type { ProcessSession } from "../shim/shim.ts";
 import type { Container, ContainerConfig, ContainerFilter } from "./container.ts";
 import type { LifecycleEvent } from "./events.ts";
 import type { PodSandbox, PodSandboxConfig, PodSandboxFilter } from "./pod-sandbox.ts";
-import type { ContainerStatsFilter, ContainerUsage, LinuxResources } from "./resources.ts";
+import type {
+  ContainerStatsFilter,
+  ContainerUsage,
+  PodMeasures,
+  PodStatsFilter,
+  PodUsage,
+  LinuxResources,
+} from "./resources.ts";
 
 // Front ends know the engine only, and so take these from here.
 export type { ImageRecord, ImageService, RegistryAuth } from "../image/image.ts";
@@ -116,7 +123,14 @@ export interface Engine {
 
   /** @throws not-found. */
   containerStats(id: string): Promise<ContainerUsage>;
-  listContainerStats(filter: ContainerStatsFilter): Promise<ContainerUsage[]>;
+  /** Of running containers, in portions. */
+  listContainerStats(filter: ContainerStatsFilter, signal: AbortSignal): AsyncIterable<ContainerUsage[]>;
+  /** @throws not-found. */
+  podStats(id: string, signal: AbortSignal): Promise<PodUsage>;
+  /** Of ready pods with their running containers, in portions. */
+  listPodStats(filter: PodStatsFilter, signal: AbortSignal): AsyncIterable<PodUsage[]>;
+  /** Everything that is counted of ready pods and their running containers, in portions. */
+  listPodMeasures(signal: AbortSignal): AsyncIterable<PodMeasures[]>;
 
   /** The ranges of this node's pods, "10.1.2.0/24,fd00:2::/64"; empty: no change. @throws invalid-argument. */
   setPodCidrs(podCidrs: string): Promise<void>;

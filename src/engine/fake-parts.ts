@@ -21,6 +21,7 @@ import type { Snapshotter } from "../snapshotter/snapshotter.ts";
 import { openRecordStore } from "../store/record-store.ts";
 import type { EngineOptions } from "./engine-context.ts";
 import type { PodHost } from "./pod-host.ts";
+import type { UsageProbe } from "./usage-probe.ts";
 
 const CHAIN = parseDigest(`sha256:${"c".repeat(64)}`);
 
@@ -126,6 +127,7 @@ export class FakeParts {
       shims: this.#shimManager(),
       cgroups: this.#cgroups(),
       host: this.#host(),
+      usageProbe: this.#usageProbe(),
       log: silentLogger,
       handlers: [{ name: "", recursiveReadOnlyMounts: true, userNamespaces: false }],
       defaultCgroupParent: "/test",
@@ -158,6 +160,18 @@ export class FakeParts {
         return new PassThrough();
       },
       isPinned: (path) => this.pinned.has(path),
+    };
+  }
+
+  #usageProbe(): UsageProbe {
+    const counters = { rxBytes: 10, rxPackets: 1, rxErrors: 0, rxDropped: 0 };
+    const sent = { txBytes: 20, txPackets: 2, txErrors: 0, txDropped: 0 };
+    return {
+      interfaces: (paths) => Promise.resolve(paths.map(() => [{ name: "eth0", ...counters, ...sent }])),
+      descriptors: (pids) => Promise.resolve(pids.map(() => ({ descriptors: 3, sockets: 1 }))),
+      openFilesLimits: (pids) => Promise.resolve(pids.map(() => 1024)),
+      capacity: () => Promise.resolve({ device: "/dev/fake", sizeBytes: 1000, inodes: 100, inodesFree: 60 }),
+      deviceName: () => "/dev/fake",
     };
   }
 

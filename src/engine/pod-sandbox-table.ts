@@ -6,6 +6,7 @@
 import { GantryError } from "../base/errors.ts";
 import type { RecordStore, RecordTable } from "../store/record-store.ts";
 import type { Shim } from "../shim/shim.ts";
+import type { CpuRate } from "./cpu-rate.ts";
 import { findByPrefix } from "./identifier-index.ts";
 import type { PodSandbox, PodSandboxMetadata } from "./pod-sandbox.ts";
 
@@ -28,6 +29,8 @@ export interface PodSandboxEntry {
   pause?: Shim;
   /** The hooks have been told of its stop. */
   stopTold?: boolean;
+  /** Since someone asked for its stats. */
+  cpuRate?: CpuRate;
 }
 
 /** The name by which two requests for the same pod are known. */

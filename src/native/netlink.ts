@@ -17,6 +17,7 @@ export interface NetlinkBinding {
     sysctls: string[],
     messages: Uint8Array,
   ): Promise<Uint8Array>;
+  netlinkRequestEach(protocol: number, paths: Uint8Array, messages: Uint8Array): Promise<Buffer>;
   netlinkOpen(protocol: number): number;
   linkExists(name: string): boolean;
 }
@@ -46,6 +47,28 @@ export interface NetlinkRequest {
 export function netlinkRequest(request: NetlinkRequest): Promise<Uint8Array> {
   const { protocol, messages, netnsFd = -1, socket = -1, sysctls = [] } = request;
   return native.netlinkRequest(protocol, netnsFd, socket, sysctls.flat(), messages);
+}
+
+/**
+ * Sends the same messages in each of many network namespaces, one after the other in one job, and collects the
+ * replies of each. Undefined for a namespace that cannot be entered or asked: it is gone.
+ */
+export async function netlinkRequestEach(
+  protocol: number,
+  netnsPaths: readonly string[],
+  messages: Uint8Array,
+): Promise<(Buffer | undefined)[]> {
+  if (netnsPaths.length === 0) return [];
+  const paths = Buffer.from(`${netnsPaths.join("\0")}\0`);
+  const reply = await native.netlinkRequestEach(protocol, paths, messages);
+  let at = 0;
+  return netnsPaths.map(() => {
+    const length = reply.readInt32LE(at);
+    at += 4;
+    if (length < 0) return undefined;
+    at += length;
+    return reply.subarray(at - length, at);
+  });
 }
 
 /** A socket in the process's network namespace, for requests in turn; the caller closes the descriptor. */

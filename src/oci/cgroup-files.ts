@@ -18,6 +18,7 @@ import {
 } from "node:fs";
 import { open } from "node:fs/promises";
 import { GantryError, errnoCode } from "../base/errors.ts";
+import { readSmallFiles, type FileGroup } from "../native/small-files.ts";
 
 export interface CgroupFiles {
   /** True where it was made, false where it was there. The parent must exist. */
@@ -27,6 +28,8 @@ export interface CgroupFiles {
   children(directory: string): string[];
   /** Undefined where there is no such file, or where the group it described has gone. */
   read(path: string): string | undefined;
+  /** Many files, off the main thread. The texts are in the order of the request; undefined as with `read`. */
+  readMany(groups: readonly FileGroup[]): Promise<(string | undefined)[]>;
   /** Writes to a file that exists. */
   write(path: string, value: string): void;
   /** The same on another thread: for a limit of memory, at which the kernel may reclaim for seconds. */
@@ -82,6 +85,7 @@ export const kernelCgroupFiles: CgroupFiles = {
     }
   },
   read: readText,
+  readMany: readSmallFiles,
   write(path, value) {
     const fd = openSync(path, constants.O_WRONLY | constants.O_TRUNC | constants.O_NOFOLLOW);
     try {

@@ -2,11 +2,15 @@
  * The cgroup manager of this host, through the cgroupfs driver: finds out the layout below the root and gives
  * the implementation for it.
  */
+import { existsSync, readdirSync } from "node:fs";
 import { GantryError } from "../base/errors.ts";
 import { attachDeviceFilter } from "../native/device-filter.ts";
 import { checkCgroupPath, kernelCgroupFiles, type CgroupFiles } from "./cgroup-files.ts";
-import { findHierarchies } from "./cgroup-hierarchies.ts";
+import { findHierarchies, type Hierarchies } from "./cgroup-hierarchies.ts";
+import { readGroups } from "./cgroup-stat-reader.ts";
 import { V1Cgroup } from "./cgroup-v1.ts";
+import { v1DetailLayout, v1StatLayout } from "./cgroup-v1-stats.ts";
+import { v2DetailLayout, v2StatLayout } from "./cgroup-v2-stats.ts";
 import { V2Cgroup, type AttachDeviceFilter } from "./cgroup-v2.ts";
 import type { Cgroup, CgroupManager } from "./cgroup.ts";
 import type { Resources } from "./runtime-spec.ts";
@@ -31,6 +35,7 @@ export function createCgroupManager(options: CgroupManagerOptions = {}): CgroupM
       ? new V2Cgroup(files, hierarchies.unified as string, checked, attach)
       : new V1Cgroup(files, hierarchies, checked);
   };
+  const layouts = statLayouts(hierarchies, hugepageSizes());
   return {
     version: hierarchies.version,
     driver: "cgroupfs",
@@ -40,6 +45,8 @@ export function createCgroupManager(options: CgroupManagerOptions = {}): CgroupM
       return made;
     },
     load: group,
+    readStats: (paths) => readGroups(files, layouts.stats, paths.map(checkCgroupPath)),
+    readDetails: (paths) => readGroups(files, layouts.details, paths.map(checkCgroupPath)),
     containerPath(cgroupParent: string, containerId: string): string {
       if (!/^[A-Za-z0-9_.-]+$/.test(containerId)) {
         throw new GantryError(
@@ -50,4 +57,22 @@ export function createCgroupManager(options: CgroupManagerOptions = {}): CgroupM
       return checkCgroupPath(`${cgroupParent === "" ? "/" : cgroupParent}/${containerId}`);
     },
   };
+}
+
+function statLayouts(hierarchies: Hierarchies, pageSizes: readonly string[]) {
+  const { unified } = hierarchies;
+  return hierarchies.version === "v2" && unified !== undefined
+    ? { stats: v2StatLayout(unified), details: v2DetailLayout(unified, pageSizes) }
+    : { stats: v1StatLayout(hierarchies), details: v1DetailLayout(hierarchies, pageSizes) };
+}
+
+/** Of this host, as cgroup files have them: "hugepages-2048kB" is "2MB". */
+function hugepageSizes(): string[] {
+  const directory = "/sys/kernel/mm/hugepages";
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory).flatMap((name) => {
+    const kib = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1]);
+    if (!(kib > 0)) return [];
+    return kib >= 2 ** 20 ? `${kib / 2 ** 20}GB` : kib >= 1024 ? `${kib / 1024}MB` : `${kib}KB`;
+  });
 }

@@ -11,9 +11,8 @@ import type { CgroupFiles } from "./cgroup-files.ts";
 import type { Hierarchies } from "./cgroup-hierarchies.ts";
 import { killAll, processesIn, removeDirectories, removeEmptyDirectories } from "./cgroup-teardown.ts";
 import { v1Writes } from "./cgroup-v1-resources.ts";
-import { v1Stats } from "./cgroup-v1-stats.ts";
 import { applyUpdate, applyWrites, makeDirectories, type CgroupWrite } from "./cgroup-write.ts";
-import type { Cgroup, CgroupEntries, CgroupStats, UndoUpdate } from "./cgroup.ts";
+import type { Cgroup, CgroupEntries, UndoUpdate } from "./cgroup.ts";
 import type { Resources } from "./runtime-spec.ts";
 
 const FREEZE_TIMEOUT_MS = 10_000;
@@ -79,11 +78,6 @@ export class V1Cgroup implements Cgroup {
 
   check(resources: Resources): void {
     this.#writes(resources);
-  }
-
-  async stats(): Promise<CgroupStats> {
-    this.#mustExist();
-    return v1Stats(this.#files, (controller) => this.#directory(controller));
   }
 
   async freeze(): Promise<void> {

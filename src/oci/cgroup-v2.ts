@@ -9,11 +9,11 @@ import { failpoint } from "../base/failpoint.ts";
 import { deviceFilter } from "./cgroup-device-filter.ts";
 import { enableControllers } from "./cgroup-controllers.ts";
 import type { CgroupFiles } from "./cgroup-files.ts";
-import { limitOf, nowNs, statField } from "./cgroup-stat-text.ts";
+import { statField } from "./cgroup-stat-text.ts";
 import { killAll, processesIn, removeDirectories, removeEmptyDirectories } from "./cgroup-teardown.ts";
 import { v2Writes } from "./cgroup-v2-resources.ts";
 import { applyUpdate, applyWrites, makeDirectories, type CgroupWrite } from "./cgroup-write.ts";
-import type { Cgroup, CgroupEntries, CgroupStats, UndoUpdate } from "./cgroup.ts";
+import type { Cgroup, CgroupEntries, UndoUpdate } from "./cgroup.ts";
 import type { Resources } from "./runtime-spec.ts";
 
 const FREEZE_TIMEOUT_MS = 10_000;
@@ -90,31 +90,6 @@ export class V2Cgroup implements Cgroup {
 
   check(resources: Resources): void {
     this.#writes(resources);
-  }
-
-  async stats(): Promise<CgroupStats> {
-    this.#mustExist();
-    const read = (file: string): string => this.#files.read(join(this.#directory, file)) ?? "";
-    const timestampNs = nowNs();
-    const memoryStat = read("memory.stat");
-    const usage = Number(read("memory.current"));
-    const memoryLimit = limitOf(read("memory.max"));
-    const swapLimit = limitOf(read("memory.swap.max"));
-    const stats: CgroupStats = {
-      timestampNs,
-      cpuUsageNs: BigInt(statField(read("cpu.stat"), "usage_usec")) * 1000n,
-      memoryUsageBytes: usage,
-      memoryWorkingSetBytes: Math.max(0, usage - statField(memoryStat, "inactive_file")),
-      memoryRssBytes: statField(memoryStat, "anon"),
-      memoryPageFaults: statField(memoryStat, "pgfault"),
-      memoryMajorPageFaults: statField(memoryStat, "pgmajfault"),
-      swapUsageBytes: Number(read("memory.swap.current")),
-      pids: Number(read("pids.current")),
-      oomKills: statField(read("memory.events"), "oom_kill"),
-    };
-    if (memoryLimit !== undefined) stats.memoryLimitBytes = memoryLimit;
-    if (swapLimit !== undefined) stats.swapLimitBytes = swapLimit;
-    return stats;
   }
 
   async freeze(): Promise<void> {

@@ -2,7 +2,7 @@
  * Control groups of containers, on v1, v2 and the hybrid layout, through the cgroupfs or the systemd driver.
  *
  * Story: `create` makes the directories and writes the limits before the container exists; the launcher puts the
- * first process in (`entries`); `stats`, `update`, `freeze` while it lives; `remove` kills what is left and
+ * first process in (`entries`); `update`, `freeze` while it lives, and the manager's `readStats`; `remove` kills what is left and
  * deletes the directories.
  *
  * Contract: `create` that fails leaves nothing. `update` is transactional: on failure the old values are back.
@@ -24,6 +24,23 @@ export interface CgroupEntries {
   tasksFiles: string[];
 }
 
+/** One line of a pressure file: how long tasks were stalled. */
+export interface PressureLine {
+  totalUs: number;
+  /** Percent of the last 10, 60 and 300 seconds. */
+  avg10: number;
+  avg60: number;
+  avg300: number;
+}
+
+/** Pressure stall information of one resource (psi(8) of the kernel's documentation). */
+export interface Pressure {
+  /** At least one task was stalled. */
+  some: PressureLine;
+  /** All of them were; older kernels have no such line for the processor. */
+  full?: PressureLine;
+}
+
 export interface CgroupStats {
   /** Nanoseconds since the epoch, of the reading. */
   timestampNs: bigint;
@@ -38,8 +55,60 @@ export interface CgroupStats {
   memoryLimitBytes?: number;
   swapUsageBytes: number;
   swapLimitBytes?: number;
+  /** Tasks, that is threads, of the group and those below it. */
   pids: number;
+  /** Processes of the group itself. */
+  processes: number;
   oomKills: number;
+  /** Absent where the kernel keeps none for the group, which is not the same as no pressure. */
+  cpuPressure?: Pressure;
+  memoryPressure?: Pressure;
+  ioPressure?: Pressure;
+}
+
+/** What a group did to one block device. */
+export interface DeviceIo {
+  major: number;
+  minor: number;
+  readBytes: number;
+  writtenBytes: number;
+  reads: number;
+  writes: number;
+}
+
+export interface HugepageUsage {
+  /** As the kernel writes it: "2MB". */
+  pageSize: string;
+  usageBytes: number;
+  /** v1 only. */
+  peakBytes?: number;
+}
+
+/** Everything that the kernel counts of a group, for metrics. */
+export interface CgroupDetails extends CgroupStats {
+  /** Of the processes of the group itself. */
+  processIds: number[];
+  cpuUserNs: bigint;
+  cpuSystemNs: bigint;
+  cpuPeriods: number;
+  cpuThrottledPeriods: number;
+  cpuThrottledNs: bigint;
+  memoryCacheBytes: number;
+  memoryMappedFileBytes: number;
+  memoryActiveFileBytes: number;
+  memoryInactiveFileBytes: number;
+  memoryKernelBytes: number;
+  /** Undefined on kernels that do not keep it. */
+  memoryPeakBytes?: number;
+  /** How often the limit was met. */
+  memoryLimitHits: number;
+  /** Of the group itself, without those below it. */
+  ownPageFaults: number;
+  ownMajorPageFaults: number;
+  /** Undefined where there is no limit. */
+  pidsLimit?: number;
+  io: DeviceIo[];
+  hugepages: HugepageUsage[];
 }
 
 /** @throws GantryError internal where a value can no longer be put back, naming the files. */
@@ -55,7 +124,6 @@ export interface Cgroup {
   update(resources: Resources): Promise<UndoUpdate>;
   /** Refuses what `create` or `update` would refuse before their first write; the group need not exist. */
   check(resources: Resources): void;
-  stats(): Promise<CgroupStats>;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
   /** Whether it is frozen now; false where it does not exist. */
@@ -77,6 +145,13 @@ export interface CgroupManager {
   create(path: string, resources: Resources): Promise<Cgroup>;
   /** A group made earlier, by this process or one before it. It need not exist. */
   load(path: string): Cgroup;
+  /**
+   * One reading of many groups at once, off the main thread; undefined for a group that does not exist. What this version
+   * or this kernel does not count is 0, or absent where the field may be.
+   */
+  readStats(paths: readonly string[]): Promise<(CgroupStats | undefined)[]>;
+  /** The same with everything that the kernel counts. */
+  readDetails(paths: readonly string[]): Promise<(CgroupDetails | undefined)[]>;
   /** The path of a container's group below a pod's cgroup parent, in this driver's syntax. */
   containerPath(cgroupParent: string, containerId: string): string;
 }
