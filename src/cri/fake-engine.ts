@@ -4,7 +4,7 @@ import { GantryError } from "../base/errors.ts";
 import { type Container, NO_SECURITY } from "../engine/container.ts";
 import type { LifecycleEvent } from "../engine/events.ts";
 import type { PodSandbox } from "../engine/pod-sandbox.ts";
-import type { ContainerUsage } from "../engine/resources.ts";
+import type { ContainerUsage, InterfaceCounters, PodMeasures, PodUsage } from "../engine/resources.ts";
 import type { Engine, ImageRecord, ImageService } from "../engine/engine.ts";
 
 export const sampleImage: ImageRecord = {
@@ -108,7 +108,7 @@ export const sampleContainer: Container = {
 };
 
 export const sampleUsage: ContainerUsage = {
-  containerId: sampleContainer.id,
+  container: sampleContainer,
   timestampNs: 1_763_700_003_000_000_007n,
   cpuUsageNs: 9_007_199_254_740_993n,
   cpuNanoCores: 250_000_000n,
@@ -118,6 +118,12 @@ export const sampleUsage: ContainerUsage = {
   memoryPageFaults: 7,
   memoryMajorPageFaults: 0,
   swapUsageBytes: 0,
+  processes: 3,
+  cpuPressure: { some: { totalUs: 7, avg10: 1.5, avg60: 0.25, avg300: 0 } },
+  ioPressure: {
+    some: { totalUs: 9, avg10: 0, avg60: 0, avg300: 0.01 },
+    full: { totalUs: 8, avg10: 0, avg60: 0, avg300: 0 },
+  },
   filesystem: { directory: "/var/lib/gantry", usedBytes: 10, inodesUsed: 3, timestampNs: 5n },
 };
 
@@ -127,6 +133,75 @@ export const sampleEvent: LifecycleEvent = {
   atNs: 1_763_700_002_000_000_004n,
   podSandbox: samplePodSandbox,
   containers: [sampleContainer],
+};
+
+const eth0: InterfaceCounters = {
+  name: "eth0",
+  rxBytes: 2 ** 40,
+  rxPackets: 11,
+  rxErrors: 1,
+  rxDropped: 2,
+  txBytes: 13,
+  txPackets: 14,
+  txErrors: 3,
+  txDropped: 4,
+};
+
+export const samplePodUsage: PodUsage = {
+  sandbox: samplePodSandbox,
+  timestampNs: 1_763_700_003_000_000_008n,
+  cpuUsageNs: 5_000_000_000n,
+  memoryUsageBytes: 8192,
+  memoryWorkingSetBytes: 4096,
+  memoryRssBytes: 2048,
+  memoryPageFaults: 9,
+  memoryMajorPageFaults: 1,
+  memoryAvailableBytes: 100,
+  swapUsageBytes: 0,
+  processes: 4,
+  network: { timestampNs: 6n, primary: eth0, others: [{ ...eth0, name: "net1" }] },
+  containers: [sampleUsage],
+};
+
+export const samplePodMeasures: PodMeasures = {
+  sandbox: samplePodSandbox,
+  cgroupPath: "/kubepods/pod1",
+  interfaces: [eth0],
+  containers: [
+    {
+      container: sampleContainer,
+      cgroupPath: "/kubepods/pod1/c1",
+      counts: {
+        ...sampleUsage,
+        pids: 5,
+        oomKills: 0,
+        processIds: [1, 2, 3],
+        cpuUserNs: 3_900_000_000n,
+        cpuSystemNs: 1n,
+        cpuPeriods: 20,
+        cpuThrottledPeriods: 10,
+        cpuThrottledNs: 2_500_000_000n,
+        memoryCacheBytes: 1,
+        memoryMappedFileBytes: 2,
+        memoryActiveFileBytes: 3,
+        memoryInactiveFileBytes: 4,
+        memoryKernelBytes: 5,
+        memoryPeakBytes: 2 ** 45,
+        memoryLimitHits: 6,
+        ownPageFaults: 7,
+        ownMajorPageFaults: 8,
+        pidsLimit: 99,
+        io: [{ major: 8, minor: 1, readBytes: 4096, writtenBytes: 512, reads: 2, writes: 1 }],
+        hugepages: [{ pageSize: "2MB", usageBytes: 2 ** 21 }],
+      },
+      deviceNames: ["/dev/sda1"],
+      descriptors: 12,
+      sockets: 4,
+      openFilesLimit: 1024,
+      layer: { usedBytes: 4096, inodesUsed: 1, timestampNs: 1_763_700_003_123_456_000n },
+      capacity: { device: "/dev/sdb", sizeBytes: 1000, inodes: 100, inodesFree: 60 },
+    },
+  ],
 };
 
 export interface FakeEngine extends Engine {
@@ -204,8 +279,17 @@ export function fakeEngine(overrides: EngineOverrides = {}): FakeEngine {
     events: async function* () {
       yield sampleEvent;
     },
-    containerStats: async (id) => ({ ...sampleUsage, containerId: known(sampleContainer, id).id }),
-    listContainerStats: async () => [sampleUsage],
+    containerStats: async (id) => ({ ...sampleUsage, container: known(sampleContainer, id) }),
+    listContainerStats: async function* () {
+      yield [sampleUsage];
+    },
+    podStats: async (id) => ({ ...samplePodUsage, sandbox: known(samplePodSandbox, id) }),
+    listPodStats: async function* () {
+      yield [samplePodUsage];
+    },
+    listPodMeasures: async function* () {
+      yield [samplePodMeasures];
+    },
     setPodCidrs: doing("setPodCidrs"),
     status: () => ({
       runtime: { ok: true, reason: "", message: "" },

@@ -41,11 +41,26 @@ function wireService(name: string): WireService {
 
 // fromObject and not encode alone: it takes enums by name and 64-bit integers of every form.
 function encode(type: protobuf.Type, message: object): Buffer {
+  if (message instanceof EncodedMessage) return message.bytes;
   return type.encode(type.fromObject(message)).finish() as Buffer;
 }
 
 function decode(type: protobuf.Type, bytes: Buffer): object {
   return type.toObject(type.decode(bytes), OUTPUT);
+}
+
+/** What a handler may return instead of a message: its encoding. */
+export class EncodedMessage {
+  readonly bytes: Buffer;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+}
+
+/** @param type short name of the message's type. */
+export function encodeMessage(type: string, message: object): Buffer {
+  return encode(messageType(type), message);
 }
 
 /** runtime.v1.RuntimeService. */

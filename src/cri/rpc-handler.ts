@@ -7,6 +7,7 @@
 import type { handleServerStreamingCall, handleUnaryCall } from "@grpc/grpc-js";
 import type { Engine } from "../engine/engine.ts";
 import type { StreamingServer } from "./streaming/streaming-server.ts";
+import type { EncodedMessage } from "./protocol.ts";
 
 /** What every handler may use. */
 export interface RpcContext {
@@ -21,7 +22,7 @@ export type UnaryRpc<Request, Response> = (
   context: RpcContext,
   request: Request,
   signal: AbortSignal,
-) => Response | Promise<Response>;
+) => Response | EncodedMessage | Promise<Response | EncodedMessage>;
 
 /**
  * Each item is one message; the stream ends with the iteration. One that is `endless` in the table ends only when its
@@ -31,7 +32,7 @@ export type StreamRpc<Request, Response> = (
   context: RpcContext,
   request: Request,
   signal: AbortSignal,
-) => Iterable<Response> | AsyncIterable<Response>;
+) => Iterable<Response | EncodedMessage> | AsyncIterable<Response | EncodedMessage>;
 
 /** Stands in a table where an RPC is not served: it answers UNIMPLEMENTED with the RPC's name. */
 export const UNIMPLEMENTED = Symbol("unimplemented");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { status, type ServiceError } from "@grpc/grpc-js";
 import { GantryError } from "../base/errors.ts";
-import { fakeEngine, sampleContainer, sampleImage, samplePodSandbox, sampleUsage } from "./fake-engine.ts";
+import { fakeEngine, sampleContainer, sampleImage, samplePodSandbox } from "./fake-engine.ts";
 import { serveForTest } from "./serve-for-test.ts";
 
 const podSandboxId = samplePodSandbox.id;
@@ -157,24 +157,6 @@ test("ExecSync: bytes, exit code, timeout", async () => {
     answers(status.INVALID_ARGUMENT, /cmd/),
   );
   await assert.rejects(served.client.ExecSync({ ...request, timeout: -1 }), answers(status.INVALID_ARGUMENT));
-});
-
-test("stats of containers: exact counters, and no container that is gone", async () => {
-  const gone = { ...sampleUsage, containerId: "c".repeat(64) };
-  await using served = await serveForTest(
-    fakeEngine({ listContainerStats: async () => [gone, sampleUsage] }),
-  );
-  const { stats } = await served.client.ContainerStats({ container_id: containerId });
-  assert.equal(stats?.cpu?.usage_core_nano_seconds?.value, "9007199254740993");
-  assert.equal(stats?.cpu?.usage_nano_cores?.value, "250000000");
-  assert.equal(stats?.memory?.working_set_bytes?.value, "2048");
-  assert.equal(stats?.memory?.available_bytes, null);
-  assert.equal(stats?.writable_layer?.fs_id?.mountpoint, "/var/lib/gantry");
-  assert.equal(stats?.attributes?.metadata?.name, "main");
-  const { stats: list } = await served.client.ListContainerStats({});
-  assert.deepEqual(list, [stats]);
-  assert.deepEqual((await served.client.StreamContainerStats({}))[0]?.container_stats, [stats]);
-  await assert.rejects(served.client.ContainerStats({ container_id: "zz" }), answers(status.NOT_FOUND));
 });
 
 test("images: one identity everywhere, unknown ones are no error", async () => {

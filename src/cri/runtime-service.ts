@@ -10,7 +10,11 @@ import { execSync } from "./rpc/exec-sync.ts";
 import { getContainerEvents } from "./rpc/get-container-events.ts";
 import { listContainerStats } from "./rpc/list-container-stats.ts";
 import { listContainers } from "./rpc/list-containers.ts";
+import { listMetricDescriptors } from "./rpc/list-metric-descriptors.ts";
+import { listPodSandboxMetrics } from "./rpc/list-pod-sandbox-metrics.ts";
+import { listPodSandboxStats } from "./rpc/list-pod-sandbox-stats.ts";
 import { listPodSandbox } from "./rpc/list-pod-sandbox.ts";
+import { podSandboxStats } from "./rpc/pod-sandbox-stats.ts";
 import { podSandboxStatus } from "./rpc/pod-sandbox-status.ts";
 import { portForward } from "./rpc/port-forward.ts";
 import { removeContainer } from "./rpc/remove-container.ts";
@@ -24,6 +28,8 @@ import { stopContainer } from "./rpc/stop-container.ts";
 import { stopPodSandbox } from "./rpc/stop-pod-sandbox.ts";
 import { streamContainerStats } from "./rpc/stream-container-stats.ts";
 import { streamContainers } from "./rpc/stream-containers.ts";
+import { streamPodSandboxMetrics } from "./rpc/stream-pod-sandbox-metrics.ts";
+import { streamPodSandboxStats } from "./rpc/stream-pod-sandbox-stats.ts";
 import { streamPodSandboxes } from "./rpc/stream-pod-sandboxes.ts";
 import { updateContainerResources } from "./rpc/update-container-resources.ts";
 import { updatePodSandboxResources } from "./rpc/update-pod-sandbox-resources.ts";
@@ -54,18 +60,18 @@ export const runtimeService = {
   ContainerStats: { unary: containerStats },
   ListContainerStats: { unary: listContainerStats },
   StreamContainerStats: { stream: streamContainerStats },
-  PodSandboxStats: UNIMPLEMENTED,
-  ListPodSandboxStats: UNIMPLEMENTED,
-  StreamPodSandboxStats: UNIMPLEMENTED,
+  PodSandboxStats: { unary: podSandboxStats },
+  ListPodSandboxStats: { unary: listPodSandboxStats },
+  StreamPodSandboxStats: { stream: streamPodSandboxStats },
   UpdateRuntimeConfig: { unary: updateRuntimeConfig },
   Status: { unary: status },
   CheckpointContainer: UNIMPLEMENTED,
   CheckpointPod: UNIMPLEMENTED,
   RestorePod: UNIMPLEMENTED,
   GetContainerEvents: { stream: getContainerEvents, endless: true },
-  ListMetricDescriptors: UNIMPLEMENTED,
-  ListPodSandboxMetrics: UNIMPLEMENTED,
-  StreamPodSandboxMetrics: UNIMPLEMENTED,
+  ListMetricDescriptors: { unary: listMetricDescriptors },
+  ListPodSandboxMetrics: { unary: listPodSandboxMetrics },
+  StreamPodSandboxMetrics: { stream: streamPodSandboxMetrics },
   RuntimeConfig: { unary: runtimeConfig },
   UpdatePodSandboxResources: { unary: updatePodSandboxResources },
 } as const satisfies RpcTable<RuntimeServiceHandlers>;

@@ -10,5 +10,5 @@ export const containerStats: UnaryRpc<ContainerStatsRequest__Output, ContainerSt
   request,
 ) => {
   const container = engine.container(nonEmpty(request.container_id, "container_id"));
-  return { stats: containerStatsMessage(container, await engine.containerStats(container.id)) };
+  return { stats: containerStatsMessage(await engine.containerStats(container.id)) };
 };
