@@ -9,7 +9,7 @@ import { CpuRate } from "./cpu-rate.ts";
 import type { EngineContext } from "./engine-context.ts";
 import type { PodSandbox } from "./pod-sandbox.ts";
 import type { PodSandboxEntry } from "./pod-sandbox-table.ts";
-import { podCgroupPath } from "./pod-stop.ts";
+import { podCgroupPath } from "./pod-paths.ts";
 import { inPortions } from "./portions.ts";
 import type { InterfaceCounters, LayerUsage, PodInterfaces, PodStatsFilter, PodUsage } from "./resources.ts";
 import { wallClockNs } from "./clock.ts";

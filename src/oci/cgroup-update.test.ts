@@ -78,6 +78,7 @@ class Kernel {
         ? [...new Set([...this.values.keys()].map((path) => path.split("/")[2] ?? ""))]
         : [],
     read: (path) => this.values.get(path),
+    readMany: () => Promise.reject(new Error("nothing is read at once here")),
     write: (path, value) => this.#write(path, value),
     writeAside: async (path, value) => {
       await Promise.resolve();
