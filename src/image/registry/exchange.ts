@@ -3,11 +3,11 @@
  *
  * Headers that are for the host alone (Authorization and those of hosts.toml) and client certificates stay behind
  * as soon as a redirect leads to another origin, and do not come back if a later one returns (CVE-2020-15157,
- * GHSA-rp3h-jf77-q9p4). A redirect from https to http is followed only where a digest checks what arrives.
+ * GHSA-rp3h-jf77-q9p4); so does the acceptance of any certificate, as soon as it leads to another host. A redirect from https to http is followed only where a digest checks what arrives.
  */
 import type { Dispatcher } from "undici";
 import { connectionFailure, RegistryFailure, statusFailure } from "./failure.ts";
-import type { HostTls } from "./host.ts";
+import { sharedOrigin, tlsElsewhere, type HostTls } from "./host.ts";
 import type { Transport } from "./transport.ts";
 
 export interface ExchangeRequest {
@@ -41,18 +41,25 @@ export async function exchange(
   signal: AbortSignal,
 ): Promise<ExchangeResponse> {
   let url = request.url;
-  let ownOrigin = true;
+  let own: "origin" | "name" | "nothing" = "origin";
   for (let hop = 0; ; hop += 1) {
     const headers: Record<string, string | string[]> = {
       "user-agent": USER_AGENT,
       "accept-encoding": "identity",
       ...request.headers,
     };
+    const ownOrigin = own === "origin";
     for (const [name, value] of ownOrigin ? request.privateHeaders : []) {
       const before = headers[name];
       headers[name] = before === undefined || name === "authorization" ? value : [before, value].flat();
     }
-    const response = await send(transport, request, url, headers, ownOrigin, signal);
+    const response = await send(
+      transport,
+      { ...request, tls: tlsElsewhere(request.tls, own) },
+      url,
+      headers,
+      signal,
+    );
     const answer = {
       status: response.statusCode,
       headers: response.headers,
@@ -76,7 +83,8 @@ export async function exchange(
         `registry ${url.host}: refusing a redirect from https to http`,
       );
     }
-    ownOrigin &&= target.origin === url.origin;
+    const step = sharedOrigin(url, target);
+    if (step === "nothing" || own === "origin") own = step;
     url = target;
   }
 }
@@ -86,11 +94,10 @@ async function send(
   request: ExchangeRequest,
   url: URL,
   headers: Record<string, string | string[]>,
-  ownOrigin: boolean,
   signal: AbortSignal,
 ): Promise<Dispatcher.ResponseData> {
   try {
-    return await transport.dispatcher(url.host, request.tls, ownOrigin).request({
+    return await transport.dispatcher(url.host, request.tls).request({
       origin: url.origin,
       path: url.pathname + url.search,
       method: request.method,

@@ -10,6 +10,24 @@ export interface HostTls {
   skipVerify: boolean;
 }
 
+/**
+ * The settings for an address that a host leads to, by a redirect or as its token realm: its authorities hold there.
+ *
+ * @param own what is left of it: "origin" the same host and port, "name" another port of the host, "nothing". Client
+ *   certificates are for the origin; a certificate that nobody vouches for is accepted of the host itself only, as the
+ *   operator said that of no other.
+ */
+export function tlsElsewhere(tls: HostTls, own: "origin" | "name" | "nothing"): HostTls {
+  if (own === "origin") return tls;
+  return { ...tls, client: [], skipVerify: tls.skipVerify && own === "name" };
+}
+
+/** How much an address has in common with another. */
+export function sharedOrigin(one: URL, other: URL): "origin" | "name" | "nothing" {
+  if (one.origin === other.origin) return "origin";
+  return one.hostname === other.hostname ? "name" : "nothing";
+}
+
 export interface RegistryHost {
   /** Base of the distribution API, without a trailing slash: "https://registry-1.docker.io/v2". */
   baseUrl: URL;

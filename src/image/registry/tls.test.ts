@@ -127,3 +127,39 @@ test("a redirect from https to http is followed for blobs, which a digest checks
   registry.intercept = redirect("/blobs/");
   assert.equal((await service.images.pull({ reference: `${host}/app:1` }, signal)).id, image.id);
 });
+
+test("skip_verify is for its host, not for where that redirects to or has its tokens", async (t) => {
+  const { registry, host } = await start(t);
+  const other = await start(t);
+  const name = host.replace("localhost", "127.0.0.1");
+  const elsewhere = other.host.replace("localhost", "127.0.0.1");
+  addImage(registry, "app", "1", ["x"]);
+  addImage(other.registry, "app", "1", ["x"]);
+  const service = openWith(t, host, "skip_verify = true");
+  const pulled = (): Promise<unknown> => service.images.pull({ reference: `${host}/app:1` }, signal);
+  const refused = async (): Promise<void> => {
+    await assert.rejects(pulled(), { kind: "unavailable", message: /certificate/ });
+    assert.equal(other.registry.requests.length, 0);
+  };
+  const leadTo = (target: string): void => {
+    registry.intercept = (request, response) => {
+      if (!request.url.includes("/blobs/")) return false;
+      response.writeHead(307, { location: `https://${target}${request.url}` }).end();
+      return true;
+    };
+  };
+  leadTo(elsewhere);
+  await refused();
+  registry.intercept = (request, response) => {
+    if (request.headers.authorization === "Bearer t") return false;
+    const realm = `Bearer realm="https://${elsewhere}/token"`;
+    response.writeHead(401, { "www-authenticate": realm }).end();
+    return true;
+  };
+  await refused();
+  // The same server under another name is another host.
+  leadTo(name);
+  await refused();
+  leadTo(other.host);
+  await pulled();
+});

@@ -11,7 +11,7 @@ import { SingleFlight } from "../../base/single-flight.ts";
 import { authFingerprint, type Credentials } from "./credentials.ts";
 import { answerFailure, exchange, readBody, type ExchangeRequest } from "./exchange.ts";
 import { RegistryFailure } from "./failure.ts";
-import type { HostTls, RegistryHost } from "./host.ts";
+import { sharedOrigin, tlsElsewhere, type RegistryHost } from "./host.ts";
 import type { Transport } from "./transport.ts";
 
 export interface TokenRequest {
@@ -71,7 +71,8 @@ export class TokenSource {
   async #fetch(request: TokenRequest, signal: AbortSignal): Promise<Token> {
     const url = checkRealm(request);
     const { basic, identityToken } = request.credentials ?? {};
-    const base = { url, tls: realmTls(request.host, url), redirects: "none" as const };
+    const { baseUrl, tls } = request.host;
+    const base = { url, tls: tlsElsewhere(tls, sharedOrigin(baseUrl, url)), redirects: "none" as const };
     let call: ExchangeRequest;
     if (identityToken !== undefined) {
       const form = new URLSearchParams({
@@ -141,11 +142,6 @@ linkLocal.addSubnet("fe80::", 10, "ipv6");
 function isLinkLocal(hostname: string): boolean {
   const address = hostname.replace(/^\[(.*)\]$/, "$1");
   return isIP(address) !== 0 && linkLocal.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
-}
-
-/** The registry's own CA holds for its realm; its client certificate is only for the same host. */
-function realmTls(host: RegistryHost, url: URL): HostTls {
-  return url.host === host.baseUrl.host ? host.tls : { ...host.tls, client: [] };
 }
 
 function parseToken(host: string, bytes: Buffer): Token {

@@ -28,19 +28,15 @@ export class Transport {
     this.#options = options;
   }
 
-  /**
-   * @param host host:port of the target. Loopback ones are never asked through a proxy.
-   * @param showClient whether the client certificates may be used: not for the target of a redirect.
-   */
-  dispatcher(host: string, tls: HostTls, showClient: boolean): Dispatcher {
-    const settings = showClient ? tls : { ...tls, client: [] };
+  /** @param host host:port of the target. Loopback ones are never asked through a proxy. */
+  dispatcher(host: string, tls: HostTls): Dispatcher {
     const proxied = !isLoopback(host) && PROXY_VARIABLES.some((name) => process.env[name]);
     const key = createHash("sha256")
-      .update(JSON.stringify([settings, proxied]))
+      .update(JSON.stringify([tls, proxied]))
       .digest("hex");
     let pool = this.#pools.get(key);
     this.#pools.delete(key);
-    pool ??= this.#create(settings, proxied);
+    pool ??= this.#create(tls, proxied);
     this.#pools.set(key, pool);
     for (const [oldest, unused] of this.#pools) {
       if (this.#pools.size <= POOLS_LIMIT) break;
