@@ -35,9 +35,20 @@ export function checkHello(frame: Frame): FieldReader {
   return fields;
 }
 
+/** Hands on each whole frame that a socket delivers. One that cannot be read or taken ends the connection. */
+export function onFrames(socket: Socket, take: (frame: Frame) => void): void {
+  const decoder = new FrameDecoder();
+  socket.on("data", (chunk: Buffer) => {
+    try {
+      for (const frame of decoder.push(chunk)) take(frame);
+    } catch (error) {
+      socket.destroy(error as Error);
+    }
+  });
+}
+
 export class ShimConnection {
   readonly #socket: Socket;
-  readonly #decoder = new FrameDecoder();
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
   #closed = false;
@@ -50,7 +61,7 @@ export class ShimConnection {
     this.#socket = socket;
     const gone = Promise.withResolvers<void>();
     this.closed = gone.promise;
-    socket.on("data", (chunk) => this.#receive(chunk));
+    onFrames(socket, (frame) => this.#handle(frame));
     socket.on("error", () => undefined);
     socket.on("close", () => {
       this.#closed = true;
@@ -100,14 +111,6 @@ export class ShimConnection {
     if (pending) clearTimeout(pending.timer);
     this.#pending.delete(id);
     return pending;
-  }
-
-  #receive(chunk: Buffer): void {
-    try {
-      for (const frame of this.#decoder.push(chunk)) this.#handle(frame);
-    } catch (error) {
-      this.#socket.destroy(error as Error);
-    }
   }
 
   #handle(frame: Frame): void {

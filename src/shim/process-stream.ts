@@ -8,9 +8,9 @@ import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { Readable, Writable } from "node:stream";
 import { errorMessage, GantryError } from "../base/errors.ts";
-import { checkHello, helloFrame } from "./connection.ts";
+import { checkHello, helloFrame, onFrames } from "./connection.ts";
 import { readFailure, ShimRequestError } from "./failure.ts";
-import { encodeData, encodeFrame, FieldReader, FrameDecoder } from "./frame.ts";
+import { encodeData, encodeFrame, FieldReader } from "./frame.ts";
 import type { Fields, Frame } from "./frame.ts";
 import { MESSAGE, OPTION } from "./protocol.ts";
 
@@ -32,7 +32,6 @@ export class ProcessStream {
   /** Resolves with EXIT, after all output; rejects with unavailable where the connection ends without. */
   readonly exit: Promise<{ exitCode: number; signal: number }>;
   readonly #socket: Socket;
-  readonly #decoder = new FrameDecoder();
   readonly #full = new Set<Readable>();
   readonly #reply = Promise.withResolvers<FieldReader>();
   readonly #exit = Promise.withResolvers<{ exitCode: number; signal: number }>();
@@ -72,7 +71,7 @@ export class ProcessStream {
     this.stdout = this.#readable();
     this.stderr = request.stderr ? this.#readable() : undefined;
     this.stdin = request.stdin ? this.#writable() : undefined;
-    socket.on("data", (chunk) => this.#receive(chunk));
+    onFrames(socket, (frame) => this.#handle(frame));
     socket.on("error", (error) => this.#lost(error));
     socket.on("close", () => this.#lost());
     socket.write(Buffer.concat([helloFrame(), encodeFrame(request.type, REQUEST_ID, request.fields)]));
@@ -111,14 +110,6 @@ export class ProcessStream {
     });
     stream.on("error", () => undefined);
     return stream;
-  }
-
-  #receive(chunk: Buffer): void {
-    try {
-      for (const frame of this.#decoder.push(chunk)) this.#handle(frame);
-    } catch (error) {
-      this.#socket.destroy(error as Error);
-    }
   }
 
   #handle(frame: Frame): void {
