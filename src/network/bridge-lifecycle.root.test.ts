@@ -82,6 +82,19 @@ describe("cut off", () => {
     await network.teardown(request, undefined, never);
   });
 
+  test("pods are connected again to a bridge that was deleted under them", async () => {
+    const network = fixture.network();
+    const [a, b, c] = [await fixture.pod(), await fixture.pod(), await fixture.pod()];
+    await network.setup(a.request, never);
+    const { ips } = await network.setup(b.request, never);
+    runIn(undefined, "ip", "link", "del", fixture.bridge);
+    await network.setup(c.request, never);
+    assert.equal(fixture.ports().length, 3);
+    for (const from of [a.request.netnsPath, c.request.netnsPath, undefined])
+      assert.match(runIn(from, "busybox", "ping", "-c", "1", "-W", "2", ips[0] ?? ""), /1 packets received/);
+    for (const { request } of [a, b, c]) await network.teardown(request, undefined, never);
+  });
+
   test("a namespace that ended before its teardown takes nothing with it that teardown needs", async () => {
     const network = fixture.network();
     const { request, directory } = await fixture.pod([port]);

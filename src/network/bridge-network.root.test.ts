@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { silentLogger } from "../base/logger.ts";
 import { unpinNamespaces, pinNamespaces } from "../native/namespace.ts";
 import {
@@ -250,6 +251,19 @@ describe("refusals", () => {
     assert.equal((await network.setup(request, never)).ips.length, 1, "and works once it is gone");
     assert.equal(network.status().ready, true);
     await network.teardown(request, undefined, never);
+  });
+
+  test("a bridge that could not be made is tried again by itself", async () => {
+    await fixture.network().close();
+    runIn(undefined, "ip", "link", "add", fixture.bridge, "type", "bridge");
+    const network = fixture.network({ repairMs: 50 });
+    const { request } = await fixture.pod();
+    await assert.rejects(network.setup(request, never), { kind: "failed-precondition" });
+    assert.equal(network.status().ready, false);
+    runIn(undefined, "ip", "link", "del", fixture.bridge);
+    for (let n = 0; n < 200 && !network.status().ready; n++) await setTimeout(20);
+    assert.equal(network.status().ready, true);
+    await network.close();
   });
 
   test("of two instances that make the same bridge at once one has it", async () => {

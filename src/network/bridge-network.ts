@@ -14,7 +14,7 @@ import { errnoCode, errorMessage, GantryError, wrapError } from "../base/errors.
 import { failpoint } from "../base/failpoint.ts";
 import type { Logger } from "../base/logger.ts";
 import { KeyedMutex } from "../base/mutex.ts";
-import { NETLINK_ROUTE } from "../native/netlink.ts";
+import { linkExists, NETLINK_ROUTE } from "../native/netlink.ts";
 import { deleteBridge, ensureBridge, listBridgePorts, type BridgeDevice } from "./bridge-device.ts";
 import { BridgeFirewall, firewallTableName } from "./bridge-firewall.ts";
 import { BridgeLeases, type LeaseTable } from "./bridge-leases.ts";
@@ -22,7 +22,7 @@ import { forgetUdpFlows } from "./conntrack.ts";
 import { formatIp, parseSubnet, subnetSize, type IpAddress, type IpSubnet } from "./ip-address.ts";
 import { deleteLink } from "./link-message.ts";
 import { exchange } from "./netlink-exchange.ts";
-import { createPodLink, deletePodLink, POD_INTERFACE, podLinkName } from "./pod-link.ts";
+import { createPodLink, deletePodLink, POD_INTERFACE, podLinkName, reattachPodLinks } from "./pod-link.ts";
 import type { PodNetwork, PodNetworkRequest, PodNetworkResult, PortMapping } from "./pod-network.ts";
 
 export interface BridgeNetworkOptions {
@@ -36,12 +36,13 @@ export interface BridgeNetworkOptions {
   instance: string;
   /** Absent: that of the device with the host's default route. */
   mtu?: number;
+  /** How often bridge and firewall are looked after. Absent: every 30 seconds. */
+  repairMs?: number;
   /** Where the leases are kept: a table of the record store. */
   leases: LeaseTable;
   log: Logger;
 }
 
-/** How often the firewall is looked after. */
 const REPAIR_MS = 30_000;
 
 /** What the kernel says to a port of a bridge that somebody has deleted: it is made anew, once. */
@@ -203,12 +204,17 @@ class BridgeNetwork implements PodNetwork {
     }
   }
 
-  /** `nft flush ruleset` and firewall reloads take the table away; it comes back by itself. */
+  /** `nft flush ruleset` and firewall reloads take the table away, some other tool the bridge; they come back. */
   async #repair(): Promise<void> {
     try {
+      if (this.#failure !== undefined || !linkExists(this.#options.bridge)) {
+        this.#bridge = undefined;
+        await this.#ready();
+        return;
+      }
       if (await this.#firewall.repair()) this.#log.warn({}, "made the deleted nftables table anew");
     } catch (error) {
-      this.#log.warn({ error: errorMessage(error) }, "checking the nftables table failed");
+      this.#log.warn({ error: errorMessage(error) }, "checking bridge and nftables table failed");
     }
   }
 
@@ -233,8 +239,12 @@ class BridgeNetwork implements PodNetwork {
 
   async #prepare(): Promise<BridgeDevice> {
     const { bridge, instance, mtu } = this.#options;
+    // Also after a failure: a kubelet sends no pod to a network that is not ready.
+    this.#watch ??= setInterval(() => void this.#repair(), this.#options.repairMs ?? REPAIR_MS).unref();
     try {
       const device = await ensureBridge({ bridge, instance, mtu, subnets: this.#subnets, log: this.#log });
+      const reattached = await reattachPodLinks(this.#leases.ids(), device);
+      if (reattached > 0) this.#log.warn({ bridge, reattached }, "connected pods to the bridge again");
       await this.#firewall.rebuild();
       for (const chain of await this.#firewall.foreignDrops()) {
         this.#log.warn(
@@ -243,7 +253,6 @@ class BridgeNetwork implements PodNetwork {
         );
       }
       this.#failure = undefined;
-      this.#watch ??= setInterval(() => void this.#repair(), REPAIR_MS).unref();
       return device;
     } catch (error) {
       this.#failure = errorMessage(error);

@@ -117,6 +117,11 @@ export function setHairpin(name: string): NetlinkMessage {
   return newLink(0, attributes, `set hairpin mode of "${name}"`);
 }
 
+/** Makes the link a port of a bridge. */
+export function setMaster(name: string, master: number): NetlinkMessage {
+  return newLink(0, refer({ name }).u32(IFLA_MASTER, master), `make "${name}" a port of link ${master}`);
+}
+
 /** Before the link is up: the kernel gives it no IPv6 link-local address by itself. */
 export function setAddressless(link: LinkReference): NetlinkMessage {
   const attributes = refer(link).nest(IFLA_AF_SPEC, (families) =>

@@ -15,8 +15,10 @@ import {
   decodeLinks,
   deleteLink,
   getLink,
+  listLinks,
   setAddressless,
   setHairpin,
+  setMaster,
 } from "./link-message.ts";
 import { exchange } from "./netlink-exchange.ts";
 
@@ -77,6 +79,23 @@ export async function createPodLink(link: PodLink, signal: AbortSignal): Promise
       ...subnets.map((subnet) => addDefaultRoute(index, subnetAddress(subnet, GATEWAY_HOST))),
     ],
   });
+}
+
+/** Makes the pods' links ports of the bridge again, where one of theirs was deleted under them. Resolves to their number. */
+export async function reattachPodLinks(
+  podSandboxIds: readonly string[],
+  bridge: BridgeDevice,
+): Promise<number> {
+  if (podSandboxIds.length === 0) return 0;
+  const names = new Set(podSandboxIds.map(podLinkName));
+  const links = decodeLinks(await exchange({ protocol: NETLINK_ROUTE, messages: [listLinks()] }));
+  const loose = links.filter(({ name, master }) => names.has(name) && master !== bridge.index);
+  for (const { name } of loose) {
+    const messages = [setMaster(name, bridge.index), setHairpin(name)];
+    // One whose pod is just being stopped is gone.
+    await exchange({ protocol: NETLINK_ROUTE, messages, accept: ["ENODEV"] });
+  }
+  return loose.length;
 }
 
 /**
