@@ -106,6 +106,35 @@ test("user, group and supplemental groups", async () => {
     await assert.rejects(run(security({ run_as_username })), { code: code.INVALID_ARGUMENT });
 });
 
+test("capabilities: added, dropped, all, and ambient ones that a user who is not root keeps", async () => {
+  const sets = async (capabilities: object, uid = 0): Promise<Record<string, string>> => {
+    const id = await run(security({ capabilities, run_as_user: { value: uid } }));
+    const lines = (await work.read(id, "grep ^Cap /proc/1/status; grep ^Cap /proc/self/status")).split("\n");
+    await work.client.RemoveContainer({ container_id: id });
+    const [first, second] = [lines.slice(0, 5), lines.slice(5)];
+    if (uid === 0) assert.deepEqual(first, second, "exec has the same");
+    return Object.fromEntries(
+      first.map((line) => line.replace("Cap", "").split(/:\s*0*/) as [string, string]),
+    );
+  };
+  const bits = (...numbers: number[]): string =>
+    numbers.reduce((sum, number) => sum | (1n << BigInt(number)), 0n).toString(16);
+  const none = { drop_capabilities: ["all"] };
+  assert.equal((await sets(none))["Eff"], "");
+  assert.equal(
+    (await sets({ ...none, add_capabilities: ["CAP_NET_ADMIN", "sys_time"] }))["Eff"],
+    bits(12, 25),
+  );
+  const own = /^CapBnd:\s*0*(\w+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+  const all = await sets({ add_capabilities: ["ALL"] });
+  assert.deepEqual([all["Eff"], all["Inh"], all["Amb"]], [own, "", ""]);
+  assert.equal(BigInt(`0x${(await sets({ drop_capabilities: ["CHOWN"] }))["Bnd"]}`) & 1n, 0n);
+  const ambient = await sets({ ...none, add_ambient_capabilities: ["NET_BIND_SERVICE"] }, 1000);
+  assert.deepEqual([ambient["Eff"], ambient["Amb"], ambient["Inh"]], [bits(10), bits(10), bits(10)]);
+  assert.equal((await sets({ add_capabilities: ["NET_ADMIN"] }, 1000))["Eff"], "");
+  await assert.rejects(sets({ add_capabilities: ["NO_SUCH"] }), { code: code.INVALID_ARGUMENT });
+});
+
 test("a read-only root leaves only what is mounted to be written to", async () => {
   const id = await run(security({ readonly_rootfs: true }));
   assert.notEqual((await work.exec(id, "touch /file")).exitCode, 0);

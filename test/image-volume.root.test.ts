@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { status as code } from "@grpc/grpc-js";
 import { after, before, test } from "node:test";
+import { busyboxEntries } from "./harness/fixture-images.ts";
 import { directory, file, layerOf, pushImage } from "./harness/image-builder.ts";
 import { makeSetting, type Setting } from "./harness/setting.ts";
 import { FOREVER, type TestPod, Workload } from "./harness/workload.ts";
@@ -79,6 +80,20 @@ test("volumes stay when the daemon is killed and when the image is removed; then
   for (const container_id of [running, created]) await work.client.RemoveContainer({ container_id });
   await pull();
   assert.equal(await work.read(await run(volume("/model")), "cat /model/data/weights"), "new");
+});
+
+test("a volume that an image declares is a directory that can be written, whether the image has it or not", async () => {
+  const layer = layerOf([...(await busyboxEntries()), directory("here"), file("here/file", "of the image")]);
+  const Volumes = { "/here": {}, "/not/here": {}, "/proc/x": {}, "../../../up": {} };
+  const settings = { Cmd: FOREVER, Volumes };
+  await pushImage(setting.registry.host, "declared:1", [layer], settings);
+  const image = "registry.k8s.io/declared:1";
+  await work.client.PullImage({ image: { image } });
+  const id = await work.run(pod, "declared", FOREVER, { image: { image } });
+  assert.equal(
+    await work.read(id, "cat /here/file; touch /here/x /not/here/x && ls /not/here"),
+    "of the imagex",
+  );
 });
 
 test("a refused volume names what is wrong, and leaves no container", async () => {

@@ -17,7 +17,7 @@ import { containerSpec, NO_RESOURCES } from "./container-spec.ts";
 import { type ContainerEntry, containerName } from "./container-table.ts";
 import { containerUser } from "./container-user.ts";
 import type { EngineContext } from "./engine-context.ts";
-import { makeImageVolumes } from "./image-volume.ts";
+import { makeImageVolumes, missingVolumes } from "./image-volume.ts";
 import type { PodSandbox } from "./pod-sandbox.ts";
 import type { LinuxResources } from "./resources.ts";
 import { admitContainer } from "./hooked-steps.ts";
@@ -81,6 +81,7 @@ async function build(
     await context.snapshotter.prepare(id, image.chainId);
     failpoint("container-create:snapshot");
     const imageVolumes = await makeImageVolumes(context, id, config, undo);
+    const missing = missingVolumes(context, image);
     // The pod may have been stopped meanwhile, and the image removed.
     requireReady(sandbox);
     signal.throwIfAborted();
@@ -92,6 +93,7 @@ async function build(
       imageId: image.id,
       imageRef: image.repoDigests[0] ?? image.id,
       ...(imageVolumes.length > 0 && { imageVolumes }),
+      ...(missing.length > 0 && { missingVolumes: missing }),
       state: "created",
       createdAtNs: wallClockNs(),
       startedAtNs: 0n,

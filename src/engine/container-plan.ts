@@ -29,12 +29,13 @@ export async function initPlan(
         : namespace,
     );
   const rootfs = context.snapshotter.mount(entry.container.id);
+  const directories = entry.container.missingVolumes ?? [];
   const images = imageVolumeMounts(context, entry.container);
   const mountLabel = linux.mountLabel !== undefined && { mountLabel: linux.mountLabel };
   const hooks = await hookOptions(context, entry.container, spec);
   return planForContainer(
     { ...spec, linux },
-    { rootfs, images, cgroup, gate: "none", ...hooks, ...mountLabel },
+    { rootfs, directories, images, cgroup, gate: "none", ...hooks, ...mountLabel },
   );
 }
 

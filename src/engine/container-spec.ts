@@ -38,6 +38,10 @@ export async function containerSpec(context: EngineContext, input: ContainerSpec
   const paths = podPaths(context.stateDirectory, sandbox.id);
   const namespaces = containerNamespaces(config, sandbox);
   const devices = containerDevices(config);
+  // An empty list means "the default" or "none", which the protocol cannot tell apart. The kubelet asks for none only
+  // in pods with a user namespace of their own.
+  const masks = (paths: string[]): boolean =>
+    paths.length > 0 || sandbox.config.namespaces.user?.mode === "pod";
   const labels = await selinuxChoice(context, security, sandbox);
   if (labels) await relabelPodFiles(paths, labels.mount);
   const [mounts, seccomp, apparmorProfile] = await Promise.all([
@@ -80,8 +84,8 @@ export async function containerSpec(context: EngineContext, input: ContainerSpec
       pid: pidChoice(namespaces),
       cgroup: context.cgroups.version === "v2" && !security.privileged ? "new" : "host",
     },
-    ...(security.maskedPaths.length > 0 && { maskedPaths: security.maskedPaths }),
-    ...(security.readonlyPaths.length > 0 && { readonlyPaths: security.readonlyPaths }),
+    ...(masks(security.maskedPaths) && { maskedPaths: security.maskedPaths }),
+    ...(masks(security.readonlyPaths) && { readonlyPaths: security.readonlyPaths }),
     seccomp,
     mounts,
     podFiles: [

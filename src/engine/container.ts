@@ -128,6 +128,8 @@ export interface Container {
   imageRef: string;
   /** Absent: none. */
   imageVolumes?: ImageVolume[];
+  /** Volumes that the image declares and has no directory for. Absent: none. */
+  missingVolumes?: string[];
   state: ContainerState;
   /** Nanoseconds since the epoch; 0 for what has not happened. */
   createdAtNs: bigint;

@@ -3,10 +3,12 @@
  * made of the container's id and the mount's number. The plan mounts it in the container's own mount namespace. The
  * view keeps the layers on disk while the container is there, whatever becomes of the image.
  */
+import { posix } from "node:path";
 import type { CleanupStack } from "../base/cleanup.ts";
 import { GantryError, wrapError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import type { Digest } from "../base/digest.ts";
+import type { ImageRecord } from "../image/image.ts";
 import type { RootfsMount } from "../snapshotter/snapshotter.ts";
 import type { Container, ContainerConfig, ImageVolume } from "./container.ts";
 import type { EngineContext } from "./engine-context.ts";
@@ -62,6 +64,17 @@ function checkSubPath(context: EngineContext, chainId: Digest, image: string, pa
       "invalid-argument",
       `"${path}" of image "${image}" is neither a directory nor a file`,
     );
+}
+
+/**
+ * Where the image declares a volume (VOLUME) and has no directory. Those that it has are part of the container's writable
+ * layer already.
+ */
+export function missingVolumes(context: EngineContext, { chainId, config }: ImageRecord): string[] {
+  const own = config.volumes.filter((path) => !/^\/*(?:proc|sys|dev)(?:\/|$)/.test(posix.normalize(path)));
+  return own.filter(
+    (path) => chainId === undefined || context.snapshotter.fileKind(chainId, path) === undefined,
+  );
 }
 
 /** How each volume is mounted, by its key. */

@@ -48,6 +48,8 @@ export type PlanGate = "wait" | "none" | { fifo: string };
 
 export interface PlanOptions {
   rootfs: PlanRootfs;
+  /** Directories to have in the root, made where they are missing. */
+  directories?: readonly string[];
   /** SELinux label of the files of the root filesystem and of new filesystems; only for a kernel that has it. */
   mountLabel?: string;
   /** What mounts of type "image" name as their source. */
@@ -178,6 +180,7 @@ function addRoot(
   for (const mount of spec.mounts ?? []) addMount(plan, mount, sources);
   addDevices(plan, spec);
   addKernelValues(plan, spec);
+  for (const path of options.directories ?? []) plan.add("makeDirectory", { path: rootPath(path) });
   if (process.cwd !== "/") plan.add("makeDirectory", { path: rootPath(process.cwd) });
   addCreateHooks(plan, spec, state);
   addStreams(plan, process, true);
