@@ -61,7 +61,7 @@ function fixture(t: TestContext): Fixture {
     stdin: false,
     stdinOnce: false,
     memoryCgroupDirectory: undefined,
-    shimCgroupProcs: [],
+    shimCgroup: { tasksFiles: [] },
     startNow: true,
   });
   return {

@@ -32,8 +32,8 @@
 struct spawn {
     char *program;
     char *args[MAX_ARGS + 2];
-    char *groups[MAX_GROUPS + 1]; /* cgroup.procs or tasks files, or a v2 directory */
-    int into;                     /* v2 directory for CLONE_INTO_CGROUP, -1 for none */
+    char *tasks[MAX_GROUPS + 1]; /* tasks files of v1 groups */
+    int into;                    /* v2 directory for CLONE_INTO_CGROUP, -1 for none */
     int socket, null;
     int readonly; /* the program by way of a read-only mount, -1 where there is none */
     sigset_t mask;
@@ -89,29 +89,20 @@ static _Noreturn void become_shim(struct spawn *spawn) {
 }
 
 /*
- * Moves the calling process. On v1 through `tasks`: for a process with one thread that is the same as
- * cgroup.procs, but the kernel need not stop all forks of the machine for it (cgroup_threadgroup_rwsem, an
- * RCU grace period).
+ * Moves the calling process. Through `tasks`: for a process with one thread that is the same as cgroup.procs,
+ * but the kernel need not stop all forks of the machine for it (cgroup_threadgroup_rwsem, an RCU grace
+ * period).
  */
-static void join_group(struct spawn *spawn, const char *procs) {
-    static const char name[] = "/cgroup.procs";
-    char tasks[512];
-    size_t length = strlen(procs), tail = sizeof name - 1;
-    int fd = -1;
-    if (length > tail && length < sizeof tasks && strcmp(procs + length - tail, name) == 0) {
-        memcpy(tasks, procs, length - tail);
-        memcpy(tasks + length - tail, "/tasks", sizeof "/tasks");
-        fd = open(tasks, O_WRONLY | O_CLOEXEC);
-    }
-    if (fd < 0) fd = open(procs, O_WRONLY | O_CLOEXEC);
-    if (fd < 0) fail(spawn, "open", procs);
-    if (write(fd, "0", 1) < 0) fail(spawn, "write", procs);
+static void join_group(struct spawn *spawn, const char *tasks) {
+    int fd = open(tasks, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) fail(spawn, "open", tasks);
+    if (write(fd, "0", 1) < 0) fail(spawn, "write", tasks);
     close(fd);
 }
 
 static _Noreturn void be_middle(struct spawn *spawn) {
-    for (char **group = spawn->groups; *group != NULL; group++)
-        join_group(spawn, *group);
+    for (char **tasks = spawn->tasks; *tasks != NULL; tasks++)
+        join_group(spawn, *tasks);
     struct clone_args arguments = {.flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD};
     long pid = vfork_clone3(&arguments);
     if (pid == 0) become_shim(spawn);
@@ -175,75 +166,40 @@ static bool read_strings(napi_env env, napi_value array, char **out, uint32_t li
     return true;
 }
 
+static void free_string(char **text) {
+    free(*text);
+}
+
 static void free_spawn(struct spawn *spawn) {
     free(spawn->program);
     for (size_t i = 1; i < MAX_ARGS + 2; i++)
         free(spawn->args[i]);
     for (size_t i = 0; i < MAX_GROUPS + 1; i++)
-        free(spawn->groups[i]);
+        free(spawn->tasks[i]);
     if (spawn->into >= 0) close(spawn->into);
     if (spawn->socket >= 0) close(spawn->socket);
     if (spawn->null >= 0) close(spawn->null);
 }
 
-/* The directory that an entry means: itself, or that of a cgroup.procs or tasks file. */
-static int open_directory(const char *entry, bool *is_file) {
-    static const char *const names[] = {"/cgroup.procs", "/tasks"};
-    char directory[4096];
-    size_t length = strlen(entry);
-    *is_file = false;
-    for (size_t i = 0; i < 2 && !*is_file; i++) {
-        size_t tail = strlen(names[i]);
-        *is_file = length > tail && strcmp(entry + length - tail, names[i]) == 0;
-        if (*is_file) length -= tail;
-    }
-    if (length >= sizeof directory) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    memcpy(directory, entry, length);
-    directory[length] = 0;
-    return open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
-
-/*
- * Takes the v2 group out of the entries: the child is born there, as moving it (cgroup.procs) would need the
- * lock against all forks. On a hybrid host the v1 hierarchies are beside it.
- */
-static bool take_unified(struct spawn *spawn) {
-    for (size_t i = 0; spawn->groups[i] != NULL && spawn->into < 0; i++) {
-        bool is_file;
-        int directory = open_directory(spawn->groups[i], &is_file);
-        if (directory < 0) {
-            spawn->path = spawn->groups[i];
-            return false;
-        }
-        if (is_file && faccessat(directory, "cgroup.controllers", F_OK, 0) < 0) {
-            close(directory);
-            continue;
-        }
-        spawn->into = directory;
-        free(spawn->groups[i]);
-        for (; spawn->groups[i] != NULL; i++)
-            spawn->groups[i] = spawn->groups[i + 1];
-        return true;
-    }
-    return true;
-}
-
-/* spawnShim(program, args, cgroups) → { pid, fd } */
+/* spawnShim(program, args, unified, tasks) → { pid, fd } */
 static napi_value spawn_shim(napi_env env, napi_callback_info info) {
-    napi_value arguments[3], result, number;
+    napi_value arguments[4], result, number;
     struct spawn spawn
         __attribute__((cleanup(free_spawn))) = {.into = -1, .socket = -1, .null = -1, .readonly = -1};
-    if (!addon_args(env, info, 3, arguments)) return NULL;
+    if (!addon_args(env, info, 4, arguments)) return NULL;
     spawn.program = addon_string(env, arguments[0]);
     if (spawn.program == NULL || !read_strings(env, arguments[1], spawn.args + 1, MAX_ARGS) ||
-        !read_strings(env, arguments[2], spawn.groups, MAX_GROUPS))
+        !read_strings(env, arguments[3], spawn.tasks, MAX_GROUPS))
         return NULL;
     const char *slash = strrchr(spawn.program, '/');
     spawn.args[0] = slash ? (char *)slash + 1 : spawn.program;
-    if (!take_unified(&spawn)) return addon_throw_errno(env, errno, "open", spawn.path);
+    /* The child is born in its v2 group: moving it there would need the lock against all forks. */
+    char *unified __attribute__((cleanup(free_string))) = addon_string(env, arguments[2]);
+    if (unified == NULL) return NULL;
+    if (unified[0] != 0) {
+        spawn.into = open(unified, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (spawn.into < 0) return addon_throw_errno(env, errno, "open", unified);
+    }
     int ends[2];
     spawn.null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (spawn.null < 0) return addon_throw_errno(env, errno, "open", "/dev/null");

@@ -8,7 +8,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { availableParallelism, release } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { runAll, type CleanupStep } from "../base/cleanup.ts";
 import { errorKind } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
@@ -109,7 +109,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     log: part("engine"),
     handlers: runtimeHandlers(config),
     defaultCgroupParent: config.runtime.pod_cgroup,
-    shimCgroupProcs: entryFiles(shimGroup),
+    shimCgroup: shimGroup.entries(),
     seccompDefaultProfile: config.runtime.seccomp_default,
     apparmor: new AppArmor(),
     selinux: new Selinux(),
@@ -165,14 +165,6 @@ async function ensureGroup(cgroups: CgroupManager, path: string): Promise<Cgroup
     if (errorKind(error) === "already-exists") return cgroups.load(path);
     throw error;
   }
-}
-
-/** How a shim gets into its group: cgroup.procs files, or the directory where there is the unified hierarchy alone. */
-function entryFiles(group: Cgroup): string[] {
-  const { tasksFiles, unifiedDirectory } = group.entries();
-  const files = tasksFiles.map((file) => join(dirname(file), "cgroup.procs"));
-  if (unifiedDirectory === undefined) return files;
-  return files.length > 0 ? [...files, join(unifiedDirectory, "cgroup.procs")] : [unifiedDirectory];
 }
 
 function unpackWorkers(config: Config): number {

@@ -116,7 +116,7 @@ async function launch(context: EngineContext, entry: ContainerEntry, signal: Abo
       stdin,
       stdinOnce,
       memoryCgroupDirectory: cgroup.memoryDirectory(),
-      shimCgroupProcs: context.shimCgroupProcs,
+      shimCgroup: context.shimCgroup,
       startNow: true,
     },
     signal,

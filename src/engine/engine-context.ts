@@ -13,7 +13,7 @@ import type { AppArmor } from "../oci/apparmor.ts";
 import type { CdiRegistry } from "../oci/cdi-registry.ts";
 import type { Selinux } from "../oci/selinux.ts";
 import type { CgroupManager } from "../oci/cgroup.ts";
-import type { ShimManager } from "../shim/shim.ts";
+import type { ShimCgroup, ShimManager } from "../shim/shim.ts";
 import type { Snapshotter } from "../snapshotter/snapshotter.ts";
 import type { RecordStore } from "../store/record-store.ts";
 import { ContainerTable } from "./container-table.ts";
@@ -42,8 +42,8 @@ export interface EngineOptions {
   handlers: RuntimeHandlerInfo[];
   /** Parent of the cgroups of pods that name none: "/gantry". */
   defaultCgroupParent: string;
-  /** cgroup.procs files that shims are put into, outside the daemon's group. */
-  shimCgroupProcs: string[];
+  /** The group that shims are put into, outside the daemon's. */
+  shimCgroup: ShimCgroup;
   /** Host path of the profile for "runtime-default"; empty: the built-in one. */
   seccompDefaultProfile: string;
   apparmor: AppArmor;

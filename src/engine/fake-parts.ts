@@ -131,7 +131,7 @@ export class FakeParts {
       log: silentLogger,
       handlers: [{ name: "", recursiveReadOnlyMounts: true, userNamespaces: false }],
       defaultCgroupParent: "/test",
-      shimCgroupProcs: [],
+      shimCgroup: { tasksFiles: [] },
       seccompDefaultProfile: "",
       apparmor: new AppArmor({ sysfs: this.directory }),
       selinux: new Selinux({ selinuxfs: this.directory }),

@@ -40,7 +40,7 @@ export async function startPause(
       stdin: false,
       stdinOnce: false,
       memoryCgroupDirectory: undefined,
-      shimCgroupProcs: context.shimCgroupProcs,
+      shimCgroup: context.shimCgroup,
       startNow: true,
     },
     signal,

@@ -16,11 +16,11 @@ export interface ProcessAddon {
    * environment, every other descriptor closed. Returns once it has executed.
    *
    * @param args without the program's own name.
-   * @param cgroups cgroup.procs or tasks files of v1 groups to be joined; one v2 group (its directory, or its
-   *   cgroup.procs) to be born in.
+   * @param unifiedDirectory the v2 group to be born in; "" for that of this process.
+   * @param tasksFiles `tasks` files of v1 groups to be joined.
    * @throws an Error with code, syscall and path where a step fails; nothing is left then.
    */
-  spawnShim(program: string, args: string[], cgroups: string[]): SpawnedShim;
+  spawnShim(program: string, args: string[], unifiedDirectory: string, tasksFiles: string[]): SpawnedShim;
   /** Start time in clock ticks since boot (field 22 of proc_pid_stat(5)), 0 where there is no such process or only its zombie. */
   processStartTime(pid: number): number;
   /**

@@ -224,7 +224,7 @@ test("a failing plan is explained and leaves nothing", async (t) => {
     stdin: true,
     stdinOnce: false,
     memoryCgroupDirectory: undefined,
-    shimCgroupProcs: [],
+    shimCgroup: { tasksFiles: [] },
     startNow: true,
   };
   await assert.rejects(manager.start(options, never), {
@@ -233,8 +233,10 @@ test("a failing plan is explained and leaves nothing", async (t) => {
   assert.deepEqual(await manager.list(), []);
   const missing = createShimManager({ stateDirectory: directory, program: "/no/such", log: silentLogger });
   await assert.rejects(missing.start(options, never), /execve .*ENOENT/);
-  const group = { ...options, shimCgroupProcs: ["/no/group/cgroup.procs"] };
-  await assert.rejects(manager.start(group, never), /open .*\/no\/group\/cgroup.procs.*ENOENT/);
+  const group = { ...options, shimCgroup: { tasksFiles: ["/no/group/tasks"] } };
+  await assert.rejects(manager.start(group, never), /open .*\/no\/group\/tasks.*ENOENT/);
+  const unified = { ...options, shimCgroup: { unifiedDirectory: "/no/group", tasksFiles: [] } };
+  await assert.rejects(manager.start(unified, never), /open .*\/no\/group.*ENOENT/);
   for (const id of ["", ".", "..", "a/b", "../a", "a\0b", "x".repeat(129)]) {
     await assert.rejects(manager.start({ ...options, id }, never), { kind: "invalid-argument" });
   }
@@ -254,7 +256,7 @@ test("an aborted start leaves nothing", async (t) => {
       stdin: false,
       stdinOnce: false,
       memoryCgroupDirectory: undefined,
-      shimCgroupProcs: [],
+      shimCgroup: { tasksFiles: [] },
       startNow: true,
     };
     const started = manager.start(options, abort.signal);
@@ -279,7 +281,7 @@ test("a state directory with a path too long for a socket address", async (t) =>
     stdin: false,
     stdinOnce: false,
     memoryCgroupDirectory: undefined,
-    shimCgroupProcs: [],
+    shimCgroup: { tasksFiles: [] },
     startNow: true,
   };
   const shim = await manager.start(options, never);
@@ -330,7 +332,7 @@ test("the shim is put into its cgroups, and an out-of-memory kill is told", asyn
   writeFileSync(join(limited, "memory.limit_in_bytes"), String(16 << 20));
   const go = join(directory, "go");
   const script = `while [ ! -e ${go} ]; do sleep 0.01; done; head -c 100000000 /dev/zero | tail -c 90000000`;
-  const groups = { shimCgroupProcs: [join(own, "cgroup.procs")], memoryCgroupDirectory: limited };
+  const groups = { shimCgroup: { tasksFiles: [join(own, "tasks")] }, memoryCgroupDirectory: limited };
   const shim = await start("a", script, groups);
   assert.match(readFileSync(join(own, "cgroup.procs"), "utf8"), new RegExp(`^${shim.shimPid}$`, "m"));
   writeFileSync(join(limited, "cgroup.procs"), String(shim.initPid));

@@ -238,7 +238,12 @@ test("an exit with a full state directory is told, and recorded once there is ro
   const state = disk("64k");
   const manager = createShimManager({ stateDirectory: state, program, log: silentLogger });
   const plan = shell("read x; exit 5");
-  const none = { log: undefined, terminal: false, memoryCgroupDirectory: undefined, shimCgroupProcs: [] };
+  const none = {
+    log: undefined,
+    terminal: false,
+    memoryCgroupDirectory: undefined,
+    shimCgroup: { tasksFiles: [] },
+  };
   const input = { stdin: true, stdinOnce: false, startNow: true };
   const shim = await manager.start({ id: "a", plan, ...none, ...input }, never);
   const filler = join(state, "filler");

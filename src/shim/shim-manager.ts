@@ -99,7 +99,8 @@ class Manager implements ShimManager {
 
   async #launch(options: ShimStart, directory: string, signal: AbortSignal): Promise<Shim> {
     const { program } = this.#options;
-    const spawned = processAddon.spawnShim(program, ["run", options.id], options.shimCgroupProcs);
+    const { unifiedDirectory = "", tasksFiles } = options.shimCgroup;
+    const spawned = processAddon.spawnShim(program, ["run", options.id], unifiedDirectory, tasksFiles);
     failpoint("shim-start:spawn");
     const startTime = processAddon.processStartTime(spawned.pid);
     const connection = ShimConnection.fromDescriptor(spawned.fd);

@@ -34,6 +34,14 @@ export interface ShimLog {
   path: string;
 }
 
+/** A group as Cgroup.entries gives it: both are there on a hybrid host. */
+export interface ShimCgroup {
+  /** In the v2 hierarchy. */
+  unifiedDirectory?: string;
+  /** Of the v1 hierarchies. */
+  tasksFiles: string[];
+}
+
 export interface ShimStart {
   /** Container id, or pod sandbox id for the pause process of a shared PID namespace. */
   id: string;
@@ -48,8 +56,8 @@ export interface ShimStart {
   stdinOnce: boolean;
   /** cgroup directory that holds the out-of-memory counters, as Cgroup.memoryDirectory gives it. */
   memoryCgroupDirectory: string | undefined;
-  /** cgroup.procs files (v1) or directory (v2) for the shim process itself, outside the daemon's group. */
-  shimCgroupProcs: string[];
+  /** For the shim process itself, outside the daemon's group. */
+  shimCgroup: ShimCgroup;
   /** Start the container's command at once, without a separate `start` call. */
   startNow: boolean;
 }

@@ -94,7 +94,7 @@ export function shimFixture(t: TestContext): ShimFixture {
         stdin: false,
         stdinOnce: false,
         memoryCgroupDirectory: undefined,
-        shimCgroupProcs: [],
+        shimCgroup: { tasksFiles: [] },
         startNow: true,
         ...more,
       },
