@@ -58,7 +58,7 @@ int mount_detach(int directory, const char *name) {
 struct mount_job {
     struct job job;
     char *target;
-    char options[2][32]; /* size in bytes, mode in octal */
+    char options[4][32]; /* size in bytes, mode in octal, uid, gid */
     uint32_t attributes;
 };
 
@@ -77,6 +77,8 @@ static void tmpfs_run(struct job *base) {
     else if (syscall(SYS_fsconfig, filesystem, FSCONFIG_SET_STRING, "source", "shm", 0) != 0 ||
              syscall(SYS_fsconfig, filesystem, FSCONFIG_SET_STRING, "size", job->options[0], 0) != 0 ||
              syscall(SYS_fsconfig, filesystem, FSCONFIG_SET_STRING, "mode", job->options[1], 0) != 0 ||
+             syscall(SYS_fsconfig, filesystem, FSCONFIG_SET_STRING, "uid", job->options[2], 0) != 0 ||
+             syscall(SYS_fsconfig, filesystem, FSCONFIG_SET_STRING, "gid", job->options[3], 0) != 0 ||
              syscall(SYS_fsconfig, filesystem, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0)
         job_fail(base, "fsconfig", job->target);
     else if ((tree = (int)syscall(SYS_fsmount, filesystem, FSMOUNT_CLOEXEC, job->attributes)) < 0)
@@ -101,14 +103,15 @@ static struct mount_job *mount_job_new(napi_env env, napi_value target, void (*r
     return NULL;
 }
 
-/* mountTmpfs(target, sizeBytes, mode, nosuid, nodev, noexec) → Promise<void> */
+/* mountTmpfs(target, sizeBytes, mode, nosuid, nodev, noexec, uid, gid) → Promise<void> */
 static napi_value mount_tmpfs(napi_env env, napi_callback_info info) {
     static const uint32_t attributes[] = {MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC};
-    napi_value args[6];
+    napi_value args[8];
     int64_t size;
-    uint32_t mode, wanted = 0;
-    if (!addon_args(env, info, 6, args) || !addon_int64(env, args[1], &size) ||
-        !addon_uint32(env, args[2], &mode))
+    uint32_t mode, uid, gid, wanted = 0;
+    if (!addon_args(env, info, 8, args) || !addon_int64(env, args[1], &size) ||
+        !addon_uint32(env, args[2], &mode) || !addon_uint32(env, args[6], &uid) ||
+        !addon_uint32(env, args[7], &gid))
         return NULL;
     for (size_t i = 0; i < 3; i++) {
         bool set = false;
@@ -121,6 +124,8 @@ static napi_value mount_tmpfs(napi_env env, napi_callback_info info) {
     job->attributes = wanted;
     snprintf(job->options[0], sizeof job->options[0], "%lld", (long long)size);
     snprintf(job->options[1], sizeof job->options[1], "%o", mode);
+    snprintf(job->options[2], sizeof job->options[2], "%u", uid);
+    snprintf(job->options[3], sizeof job->options[3], "%u", gid);
     return job_start(env, &job->job);
 }
 

@@ -121,8 +121,8 @@ static void pin_of_thread(struct pin_job *job, int directory, int proc) {
 
 static void pin_of_user(struct pin_job *job, int directory, int proc) {
     struct user_process process;
-    if (user_process_start(&process, proc, job->flags, job->uid_map, job->gid_map, set_up, &job->job) != 0)
-        return;
+    uint32_t owned = job->flags & ~(uint32_t)CLONE_NEWUSER;
+    if (user_process_start(&process, proc, owned, job->uid_map, job->gid_map, set_up, &job->job) != 0) return;
     char task[16];
     snprintf(task, sizeof task, "%d", (int)process.pid);
     pin_all(job, directory, proc, task);

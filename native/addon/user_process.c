@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,13 +26,16 @@ static void close_others(int kept) {
     syscall(SYS_close_range, kept + 1, ~0U, 0);
 }
 
-_Noreturn static void hold(int channel, void (*set_up)(struct job *job), struct job *job) {
+_Noreturn static void hold(int channel, uint64_t flags, void (*set_up)(struct job *job), struct job *job) {
     char byte;
     close_others(channel);
     /* The maps are written now; or whoever wanted to is gone. */
     if (read(channel, &byte, 1) != 1) _exit(1);
     if (syscall(SYS_setresgid, 0, 0, 0) != 0 || syscall(SYS_setresuid, 0, 0, 0) != 0)
         job_fail(job, "setresuid", NULL);
+    /* Only now: what a namespace brings with it belongs to who makes it, as the root of an mqueue does. */
+    else if (unshare((int)flags) != 0)
+        job_fail(job, "unshare", NULL);
     else
         set_up(job);
     struct report report = {.error = job->error, .syscall = job->syscall};
@@ -79,9 +83,9 @@ int user_process_start(struct user_process *process, int proc, uint64_t flags, c
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         return job_fail(job, "socketpair", NULL), -1;
     /* Without a signal at its end: it is nobody's business but ours. */
-    struct clone_args args = {.flags = flags | CLONE_NEWUSER | CLONE_CLEAR_SIGHAND};
+    struct clone_args args = {.flags = CLONE_NEWUSER | CLONE_CLEAR_SIGHAND};
     long pid = syscall(SYS_clone3, &args, sizeof args);
-    if (pid == 0) hold(pair[1], set_up, job);
+    if (pid == 0) hold(pair[1], flags, set_up, job);
     if (pid < 0) job_fail(job, "clone3", "user namespace");
     close(pair[1]);
     *process = (struct user_process){.pid = (pid_t)pid, .channel = pair[0]};

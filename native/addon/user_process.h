@@ -15,7 +15,7 @@ struct user_process {
 };
 
 /*
- * Makes the process in new namespaces (CLONE_NEW*, the user namespace is always new), with the lines of
+ * Makes the process in a new user namespace and in others that it owns (CLONE_NEW*), with the lines of
  * uid_map and gid_map, and runs set_up in it as their root: only calls that are safe after a fork of one
  * thread. What it reports by job_fail is the failure of the job here. 0, or -1 after job_fail with nothing
  * left.

@@ -41,6 +41,7 @@ import { openFilesLimit } from "./open-files-limit.ts";
 import { createSnapshotter } from "./snapshotter-choice.ts";
 import { createStreaming } from "./streaming-choice.ts";
 import { createUnsetNetwork } from "./unset-network.ts";
+import { probeUserNamespaces } from "./user-namespace-probe.ts";
 import { VERSION } from "./version.ts";
 
 export interface Daemon {
@@ -67,6 +68,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     { images: imageStore, containers: containerStore },
     part("snapshotter"),
   );
+  const userNamespaces = probeUserNamespaces(directory("snapshots"), snapshotter.name);
   await snapshotter.collect();
   const unpacker = createUnpacker({
     workers: unpackWorkers(config),
@@ -107,7 +109,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     host: linuxPodHost,
     usageProbe: linuxUsageProbe,
     log: part("engine"),
-    handlers: runtimeHandlers(config),
+    handlers: runtimeHandlers(config, await userNamespaces, log),
     defaultCgroupParent: config.runtime.pod_cgroup,
     shimCgroup: shimGroup.entries(),
     seccompDefaultProfile: config.runtime.seccomp_default,
@@ -212,9 +214,19 @@ function createNetwork(config: Config, store: RecordStore, log: Logger): PodNetw
 }
 
 /** "" is the default handler; the others go by their names. */
-function runtimeHandlers(config: Config): RuntimeHandlerInfo[] {
+function runtimeHandlers(
+  config: Config,
+  noUserNamespaces: string | undefined,
+  log: Logger,
+): RuntimeHandlerInfo[] {
+  if (noUserNamespaces !== undefined)
+    log.warn({ reason: noUserNamespaces }, "pods cannot have user namespaces on this host");
   const names = ["", ...Object.keys(config.runtimes)];
   // mount_setattr(2) with AT_RECURSIVE came with Linux 5.12.
   const recursiveReadOnlyMounts = kernelAtLeast(release(), "5.12");
-  return names.map((name) => ({ name, recursiveReadOnlyMounts, userNamespaces: false }));
+  return names.map((name) => ({
+    name,
+    recursiveReadOnlyMounts,
+    userNamespaces: noUserNamespaces === undefined,
+  }));
 }

@@ -3,6 +3,7 @@ import { posix } from "node:path";
 import { GantryError } from "../base/errors.ts";
 import type { ContainerConfig, ContainerMount } from "./container.ts";
 import type { PodSandboxConfig } from "./pod-sandbox.ts";
+import { checkContainerUserNamespace } from "./pod-user-namespace.ts";
 import { signalNumber } from "./signal.ts";
 
 /** @throws invalid-argument, failed-precondition or unimplemented, naming the field. */
@@ -24,6 +25,7 @@ export function checkContainerConfig(config: ContainerConfig, pod: PodSandboxCon
       throw invalid(`environment name ${JSON.stringify(key)} is malformed`);
   checkLogPath(config.logPath);
   for (const mount of config.mounts) checkMount(mount);
+  checkContainerUserNamespace(config, pod);
 }
 
 /** A log path stays below the pod's log directory (CVE-2025-0750). */
@@ -58,8 +60,6 @@ function checkMount(mount: ContainerMount): void {
     throw invalid(`${where}: recursively read-only, but not read-only`);
   if (mount.recursiveReadOnly && mount.propagation !== "private")
     throw invalid(`${where}: recursively read-only needs private propagation`);
-  if (mount.uidMappings.length + mount.gidMappings.length > 0)
-    throw new GantryError("unimplemented", `${where}: id mappings are not supported`);
 }
 
 function invalid(message: string): GantryError {

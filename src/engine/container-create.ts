@@ -22,6 +22,7 @@ import type { PodSandbox } from "./pod-sandbox.ts";
 import type { LinuxResources } from "./resources.ts";
 import { admitContainer } from "./hooked-steps.ts";
 import { podCgroupPath } from "./pod-paths.ts";
+import { checkUserMapped } from "./pod-user-namespace.ts";
 import { signalName } from "./signal.ts";
 
 export async function createContainer(
@@ -72,6 +73,7 @@ async function build(
     const image = findImage(context, config);
     const accounts = await context.accounts.read(context, image);
     const user = containerUser(config.security, image, accounts);
+    checkUserMapped(user, sandbox.config);
     const parent = sandbox.config.cgroupParent || podCgroupPath(context, sandbox.id);
     const cgroupPath = context.cgroups.containerPath(parent, id);
     const own = await containerSpec(context, { containerId: id, config, sandbox, image, user, cgroupPath });

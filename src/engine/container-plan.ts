@@ -5,6 +5,7 @@
 import { GantryError } from "../base/errors.ts";
 import type { CgroupEntries } from "../oci/cgroup.ts";
 import { planForContainer, planForExec } from "../oci/container-plan.ts";
+import { deviceBinds } from "../oci/device-lookup.ts";
 import type { Process, Spec } from "../oci/runtime-spec.ts";
 import { hookOptions } from "./container-hooks.ts";
 import { containerNamespaces, PID_NAMESPACE_AT_START } from "./container-spec.ts";
@@ -22,6 +23,12 @@ export async function initPlan(
 ): Promise<Uint8Array> {
   const pidPath = await pidNamespacePath(context, entry, signal);
   const linux = { ...spec.linux };
+  const inUserNamespace = linux.namespaces?.some(({ type }) => type === "user") ?? false;
+  const mounts = [...(spec.mounts ?? [])];
+  if (inUserNamespace) {
+    mounts.push(...deviceBinds(linux.devices ?? []));
+    linux.devices = [];
+  }
   if (pidPath !== undefined)
     linux.namespaces = (linux.namespaces ?? []).map((namespace) =>
       namespace.type === "pid" && namespace.path === PID_NAMESPACE_AT_START
@@ -34,8 +41,17 @@ export async function initPlan(
   const mountLabel = linux.mountLabel !== undefined && { mountLabel: linux.mountLabel };
   const hooks = await hookOptions(context, entry.container, spec);
   return planForContainer(
-    { ...spec, linux },
-    { rootfs, directories, images, cgroup, gate: "none", ...hooks, ...mountLabel },
+    { ...spec, linux, mounts },
+    {
+      rootfs,
+      idMapRootfs: inUserNamespace,
+      directories,
+      images,
+      cgroup,
+      gate: "none",
+      ...hooks,
+      ...mountLabel,
+    },
   );
 }
 

@@ -19,6 +19,7 @@ import { imageVolumeKey } from "./image-volume.ts";
 import { podHostname } from "./pod-files.ts";
 import { type PodPaths, podPaths } from "./pod-paths.ts";
 import type { NamespaceOptions, PodSandbox } from "./pod-sandbox.ts";
+import { podIdMaps, specIdMappings } from "./pod-user-namespace.ts";
 import { relabel, selinuxChoice } from "./selinux-choice.ts";
 import { seccompChoice } from "./seccomp-choice.ts";
 
@@ -37,6 +38,7 @@ export async function containerSpec(context: EngineContext, input: ContainerSpec
   const { security } = config;
   const paths = podPaths(context.stateDirectory, sandbox.id);
   const namespaces = containerNamespaces(config, sandbox);
+  const maps = podIdMaps(sandbox.config.namespaces);
   const devices = containerDevices(config);
   // An empty list means "the default" or "none", which the protocol cannot tell apart. The kubelet asks for none only
   // in pods with a user namespace of their own.
@@ -82,8 +84,11 @@ export async function containerSpec(context: EngineContext, input: ContainerSpec
       uts: sandbox.config.namespaces.network === "node" ? "host" : { path: join(paths.namespaces, "uts") },
       ipc: sandbox.config.namespaces.ipc === "node" ? "host" : { path: join(paths.namespaces, "ipc") },
       pid: pidChoice(namespaces),
-      cgroup: context.cgroups.version === "v2" && !security.privileged ? "new" : "host",
+      /* The host's could not be mounted in a user namespace. */
+      cgroup: context.cgroups.version === "v2" && (!security.privileged || maps) ? "new" : "host",
+      ...(maps && { user: { path: join(paths.namespaces, "user") } }),
     },
+    ...(maps && { uidMappings: maps.uids, gidMappings: maps.gids }),
     ...(masks(security.maskedPaths) && { maskedPaths: security.maskedPaths }),
     ...(masks(security.readonlyPaths) && { readonlyPaths: security.readonlyPaths }),
     seccomp,
@@ -175,5 +180,7 @@ async function specMount(
     recursiveReadonly: recursiveReadOnly,
     propagation,
     options: mount.mountOptions,
+    uidMappings: specIdMappings(mount.uidMappings),
+    gidMappings: specIdMappings(mount.gidMappings),
   };
 }

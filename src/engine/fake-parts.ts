@@ -144,7 +144,7 @@ export class FakeParts {
   #host(): PodHost {
     return {
       pinNamespaces: async (directory, namespaces) => {
-        const kinds = (["net", "ipc", "uts"] as const).filter((kind) => namespaces[kind]);
+        const kinds = (["net", "ipc", "uts", "user"] as const).filter((kind) => namespaces[kind]);
         await this.#ask(`pin ${kinds.join()}`);
         for (const kind of kinds) this.pinned.add(join(directory, kind));
       },

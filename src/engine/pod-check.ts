@@ -5,6 +5,7 @@ import { checkSysctls } from "../base/sysctl.ts";
 import type { SysctlWrite } from "../native/netlink.ts";
 import type { EngineContext } from "./engine-context.ts";
 import type { PodSandboxConfig } from "./pod-sandbox.ts";
+import { checkPodUserNamespace } from "./pod-user-namespace.ts";
 
 /** @throws invalid-argument, failed-precondition, unimplemented; nothing has been changed then. */
 export function checkPodSandboxConfig(
@@ -19,8 +20,10 @@ export function checkPodSandboxConfig(
   if (namespaces.ipc !== "pod" && namespaces.ipc !== "node")
     throw invalid(`ipc namespace mode "${namespaces.ipc}" is not for a pod`);
   if (namespaces.pid === "target") throw invalid(`pid namespace mode "target" is for a container`);
-  if (namespaces.user?.mode === "pod")
-    throw new GantryError("unimplemented", "pod sandbox: user namespaces are not supported");
+  checkPodUserNamespace(
+    config,
+    context.handlers.find(({ name }) => name === runtimeHandler),
+  );
   if (config.hostname.length > 64) throw invalid(`hostname "${config.hostname}" is longer than 64 bytes`);
   if (config.logDirectory !== "" && !isPlainAbsolute(config.logDirectory))
     throw invalid(`log directory "${config.logDirectory}" is not a plain absolute path`);

@@ -1,5 +1,5 @@
 /** The files that every container of a pod sees: /etc/hostname, /etc/hosts and /etc/resolv.conf (hosts(5), resolv.conf(5)). */
-import { chmod, readFile, writeFile } from "node:fs/promises";
+import { chmod, chown, readFile, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { errnoCode } from "../base/errors.ts";
 import type { DnsConfig, PodSandboxConfig } from "./pod-sandbox.ts";
@@ -19,23 +19,33 @@ export function podHostname(config: PodSandboxConfig): string {
   return config.namespaces.network === "node" || config.hostname === "" ? hostname() : config.hostname;
 }
 
-/** Writes the three files, readable by every user of a container. */
-export async function writePodFiles(paths: PodPaths, config: PodSandboxConfig): Promise<void> {
+/** Writes the three files, readable by every user of a container and the pod's root's own. */
+export async function writePodFiles(
+  paths: PodPaths,
+  config: PodSandboxConfig,
+  owner: { uid: number; gid: number } | undefined,
+): Promise<void> {
   const dns = config.dns;
   const stated = dns && dns.servers.length + dns.searches.length + dns.options.length > 0;
+  const write = (path: string, text: string): Promise<void> => writePublic(path, text, owner);
   await Promise.all([
-    writePublic(paths.hostname, `${podHostname(config)}\n`),
-    copyOf("/etc/hosts").then((text) => writePublic(paths.hosts, text)),
+    write(paths.hostname, `${podHostname(config)}\n`),
+    copyOf("/etc/hosts").then((text) => write(paths.hosts, text)),
     (stated ? Promise.resolve(resolvConf(dns)) : copyOf("/etc/resolv.conf")).then((text) =>
-      writePublic(paths.resolvConf, text),
+      write(paths.resolvConf, text),
     ),
   ]);
 }
 
 /** The mode is set apart from the creation, as the daemon's umask hides files from other users. */
-async function writePublic(path: string, text: string): Promise<void> {
+async function writePublic(
+  path: string,
+  text: string,
+  owner: { uid: number; gid: number } | undefined,
+): Promise<void> {
   await writeFile(path, text, { flag: "wx", mode: 0o600 });
   await chmod(path, 0o644);
+  if (owner) await chown(path, owner.uid, owner.gid);
 }
 
 /** A host file's text; empty where the host has none. */

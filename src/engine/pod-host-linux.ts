@@ -9,8 +9,8 @@ export const linuxPodHost: PodHost = {
     pinNamespaces({ directory, ...namespaces, loopback: namespaces.net }),
   unpinNamespaces,
   writeNetworkSysctls,
-  mountShm: (target, sizeBytes) =>
-    mountTmpfs(target, { sizeBytes, mode: 0o1777, nosuid: true, nodev: true, noexec: true }),
+  mountShm: (target, sizeBytes, owner) =>
+    mountTmpfs(target, { sizeBytes, mode: 0o1777, nosuid: true, nodev: true, noexec: true, ...owner }),
   unmount,
   connectLoopback,
   isPinned: isMountPoint,

@@ -5,6 +5,7 @@
 
 import type { Duplex } from "node:stream";
 import type { SysctlWrite } from "../native/netlink.ts";
+import type { PodIdMaps } from "./pod-user-namespace.ts";
 
 export interface PinnedNamespaces {
   net: boolean;
@@ -14,6 +15,8 @@ export interface PinnedNamespaces {
   hostname: string;
   /** Written in the new namespaces; already checked. */
   sysctls: readonly SysctlWrite[];
+  /** A user namespace with these maps, which owns the others. */
+  user?: PodIdMaps;
 }
 
 export interface PodHost {
@@ -23,7 +26,8 @@ export interface PodHost {
   unpinNamespaces(directory: string): Promise<void>;
   /** Writes sysctls of interfaces that are there by now. */
   writeNetworkSysctls(netnsPath: string, sysctls: readonly SysctlWrite[]): Promise<void>;
-  mountShm(target: string, sizeBytes: number): Promise<void>;
+  /** @param owner of its root directory; undefined: root. */
+  mountShm(target: string, sizeBytes: number, owner: { uid: number; gid: number } | undefined): Promise<void>;
   /** Idempotent. */
   unmount(target: string): Promise<void>;
   /** Connects to a TCP port of the loopback addresses in a network namespace; undefined: the host's. */

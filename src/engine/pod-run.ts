@@ -21,6 +21,7 @@ import { podNetworkRequest } from "./pod-network-request.ts";
 import { podPaths } from "./pod-paths.ts";
 import type { PodSandbox, PodSandboxConfig } from "./pod-sandbox.ts";
 import { podSandboxName, type PodSandboxEntry } from "./pod-sandbox-table.ts";
+import { podIdMaps, podRoot } from "./pod-user-namespace.ts";
 import { newSelinuxLevel } from "./selinux-choice.ts";
 import { checkPodSandboxConfig, podSysctls } from "./pod-check.ts";
 
@@ -93,7 +94,10 @@ async function build(
       networkState: undefined,
       networkReleased: false,
     };
-    await Promise.all([writePodFiles(paths, config), makeNamespaces(context, entry.sandbox, undo)]);
+    await Promise.all([
+      writePodFiles(paths, config, podRoot(config.namespaces)),
+      makeNamespaces(context, entry.sandbox, undo),
+    ]);
     signal.throwIfAborted();
     await setUpNetwork(context, entry, undo, signal);
     failpoint("pod-run:network");
@@ -126,15 +130,17 @@ async function makeNamespaces(
   const paths = podPaths(context.stateDirectory, sandbox.id);
   const net = namespaces.network !== "node";
   const ipc = namespaces.ipc !== "node";
-  if (net || ipc) {
-    await context.host.pinNamespaces(paths.namespaces, { net, ipc, uts: net, hostname, sysctls });
+  const user = podIdMaps(namespaces);
+  if (net || ipc || user) {
+    const made = { net, ipc, uts: net, hostname, sysctls, ...(user && { user }) };
+    await context.host.pinNamespaces(paths.namespaces, made);
     failpoint("pod-run:namespaces");
     undo.push("unpin namespaces", () => context.host.unpinNamespaces(paths.namespaces));
     if (net) sandbox.netnsPath = `${paths.namespaces}/net`;
   }
   if (ipc) {
     await mkdir(paths.shm, { mode: 0o700 });
-    await context.host.mountShm(paths.shm, context.shmSizeBytes);
+    await context.host.mountShm(paths.shm, context.shmSizeBytes, podRoot(namespaces));
     failpoint("pod-run:shm");
     undo.push("unmount shm", () => context.host.unmount(paths.shm));
   }

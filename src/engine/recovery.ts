@@ -24,6 +24,7 @@ import type { EngineContext } from "./engine-context.ts";
 import { snapshotOwner } from "./image-volume.ts";
 import { watchPause } from "./pod-pause-watch.ts";
 import { podPaths, podsDirectory } from "./pod-paths.ts";
+import { podIdMaps } from "./pod-user-namespace.ts";
 import type { PodSandboxEntry } from "./pod-sandbox-table.ts";
 
 /** Between attempts to reach a shim that does not answer. */
@@ -58,6 +59,7 @@ async function podStands(context: EngineContext, entry: PodSandboxEntry): Promis
   const pins = podPaths(context.stateDirectory, sandbox.id).namespaces;
   if (namespaces.network !== "node" && !context.host.isPinned(join(pins, "net"))) return false;
   if (namespaces.ipc !== "node" && !context.host.isPinned(join(pins, "ipc"))) return false;
+  if (podIdMaps(namespaces) && !context.host.isPinned(join(pins, "user"))) return false;
   return (await adoptPause(context, entry)) || namespaces.pid !== "pod";
 }
 

@@ -14,6 +14,8 @@ interface MountBinding {
     nosuid: boolean,
     nodev: boolean,
     noexec: boolean,
+    uid: number,
+    gid: number,
   ): Promise<void>;
   unmount(target: string): Promise<void>;
   isMountPoint(path: string): boolean;
@@ -28,13 +30,16 @@ export interface TmpfsOptions {
   nosuid: boolean;
   nodev: boolean;
   noexec: boolean;
+  /** Owner of its root directory; default 0. */
+  uid?: number;
+  gid?: number;
 }
 
 /** Mounts a new tmpfs on an existing directory, which may not be a symlink. */
 export async function mountTmpfs(target: string, options: TmpfsOptions): Promise<void> {
-  const { sizeBytes, mode, nosuid, nodev, noexec } = options;
+  const { sizeBytes, mode, nosuid, nodev, noexec, uid = 0, gid = 0 } = options;
   try {
-    await native.mountTmpfs(target, sizeBytes, mode, nosuid, nodev, noexec);
+    await native.mountTmpfs(target, sizeBytes, mode, nosuid, nodev, noexec, uid, gid);
   } catch (error) {
     throw wrapError("mount tmpfs", error);
   }

@@ -5,6 +5,7 @@
 import { lstatSync, readdirSync, statSync, type Stats } from "node:fs";
 import { join, posix } from "node:path";
 import { errnoCode, GantryError } from "../base/errors.ts";
+import type { Device, Mount } from "./runtime-spec.ts";
 import type { SpecDevice } from "./spec-input.ts";
 
 /** Made for each container anew, and its own: never the host's. */
@@ -88,6 +89,28 @@ function specDevice(stats: Stats, path: string, access: string): SpecDevice | un
     device: { type, path, major, minor, fileMode: stats.mode & 0o7777, uid: stats.uid, gid: stats.gid },
     rule: { allow: true, type, major, minor, access },
   };
+}
+
+/**
+ * Mounts of the host's nodes in place of new ones, for a container whose user namespace may make none. A node keeps its
+ * owner and mode, and so whom the host's own would let in.
+ * @throws GantryError failed-precondition for a device that the host has no node of.
+ */
+export function deviceBinds(devices: readonly Device[]): Mount[] {
+  let all: SpecDevice[] | undefined;
+  return devices.map(({ path, type, major, minor }) => {
+    const isSame = ({ device }: SpecDevice): boolean =>
+      device.type === (type === "u" ? "c" : type) && device.major === major && device.minor === minor;
+    const stats = statSync(path, { throwIfNoEntry: false });
+    const own = stats && specDevice(stats, path, "");
+    const source = own && isSame(own) ? path : (all ??= hostDevices()).find(isSame)?.device.path;
+    if (source === undefined)
+      throw new GantryError(
+        "failed-precondition",
+        `device ${path}: the host has no node ${major}:${minor}, and none can be made in a user namespace`,
+      );
+    return { destination: path, type: "bind", source, options: ["bind", "rprivate", "nosuid", "noexec"] };
+  });
 }
 
 /** As glibc's gnu_dev_major and gnu_dev_minor. */

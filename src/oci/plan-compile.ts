@@ -141,6 +141,7 @@ function addPower(
   if (usesHostPhase(spec, options))
     beginHostPhase(plan, spec.linux, options.idMapRootfs ?? false, process.user.uid);
   addJoins(plan, namespaces);
+  plan.hostPhase?.end();
   if (namespaces.isNew("user") && spec.linux && !plan.hostPhase) {
     addUserNamespace(plan, spec.linux, () => {
       if (newUser) addLimits(plan, process, true, tolerate);

@@ -3,7 +3,7 @@
  * namespace that would take both away. Bind mounts are made and id-mapped then, detached, and attached later; so is the
  * root filesystem, whose layers stay as they are on disk and get their owners by id-mapped mounts.
  *
- *   limits ─ [own mount namespace ─ id maps, bind mounts ─ root filesystem] ─ joins ─ fork ─ attach …
+ *   limits ─ [own mount namespace ─ id maps, bind mounts ─ root filesystem] ─ joins ─ fork ─ attach root ─ root … attach
  *
  * The mount namespace of this phase belongs to the host and receives its mounts without giving any back: a clone of a
  * host's shared mount must not carry mounts of a container's root to the host.
@@ -38,14 +38,22 @@ export function hostId(mappings: readonly IdMapping[] | undefined, id: number): 
 class WrittenHostPhase implements HostPhase {
   readonly plan: PlanWriter;
   readonly rootPlan: PlanWriter;
+  entryPlan: PlanWriter;
+  readonly #whole: PlanWriter;
   readonly #numbers = new Map<string, number>();
   readonly #mapped = new Set<string>();
   #mounts = 0;
   ownIdMap = 0;
 
   constructor(plan: PlanWriter) {
+    this.#whole = plan;
     this.plan = plan.section();
     this.rootPlan = plan.section();
+    this.entryPlan = this.rootPlan;
+  }
+
+  end(): void {
+    this.entryPlan = this.#whole.section();
   }
 
   nextMount(): number {

@@ -120,16 +120,17 @@ export function addRootfs(
   change: RootChange,
   classic: boolean,
 ): void {
+  const phase = plan.hostPhase;
+  const entry = phase?.entryPlan ?? plan;
   if (change.ownMounts) {
-    const flags = rootPropagation(change.propagation);
-    plan.add("propagation", { flags, target: "/" });
+    const propagation = rootPropagation(change.propagation);
+    entry.add("propagation", { flags: propagation, target: "/" });
     /* What is mounted on a shared mount would be mounted on the host too. */
-    if (flags & MS.SHARED) {
-      plan.add("propagation", { flags: MS.PRIVATE, target: "/" });
-      if (target !== "") plan.add("privateMount", { path: target });
+    if (propagation & MS.SHARED) {
+      entry.add("propagation", { flags: MS.PRIVATE, target: "/" });
+      if (target !== "") entry.add("privateMount", { path: target });
     }
   }
-  const phase = plan.hostPhase;
   const writer = phase?.rootPlan ?? plan;
   const flags = (phase ? DETACHED : 0) | (classic ? CLASSIC : 0);
   if (rootfs.type === "overlay") {
@@ -142,7 +143,7 @@ export function addRootfs(
       source: rootfs.source,
       target: target || (change.ownMounts ? "" : rootfs.source),
     });
-  if (phase) plan.add("rootAttach", { target });
+  if (phase) entry.add("rootAttach", { target });
 }
 
 /** Makes it the root directory. */

@@ -449,6 +449,10 @@ export interface HostPhase {
   readonly plan: PlanWriter;
   /** Comes after `plan`: what is mounted here covers directories of the host. */
   readonly rootPlan: PlanWriter;
+  /** In the new namespaces, before the process is their root: it may still reach directories of the host's root. */
+  readonly entryPlan: PlanWriter;
+  /** Called after the joins, where the phase ends. */
+  end(): void;
   /** The number for a mount that is made in this phase and attached later. */
   nextMount(): number;
   /** Lays an id-mapped mount of a host's directory over itself, once. */

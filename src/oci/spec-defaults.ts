@@ -103,9 +103,12 @@ export const CGROUP_WRITABLE_MOUNT: Mount = deepFreeze({
   options: ["nosuid", "noexec", "nodev", "relatime", "rw"],
 });
 
-/** The host's own directory, for a filesystem that a user namespace may not mount over a namespace of the host. */
+/**
+ * The host's own directory, for a filesystem that a user namespace may not mount over a namespace of the host; without
+ * what is mounted below it there.
+ */
 export function hostBind(path: string, readonly: boolean): Mount {
-  const options = ["rbind", "rslave", "nosuid", "noexec", "nodev", readonly ? "ro" : "rw"];
+  const options = ["bind", "rprivate", "nosuid", "noexec", "nodev", readonly ? "ro" : "rw"];
   return { destination: path, type: "bind", source: path, options };
 }
 

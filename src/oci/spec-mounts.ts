@@ -5,6 +5,7 @@
  */
 import { posix } from "node:path";
 import { GantryError } from "../base/errors.ts";
+import { hostId } from "./plan-host-phase.ts";
 import { checkBindOptions } from "./plan-mount-options.ts";
 import { SUB_PATH_OPTION } from "./plan-mounts.ts";
 import type { Mount } from "./runtime-spec.ts";
@@ -71,7 +72,7 @@ function kernelMounts(input: SpecInput): Mount[] {
   return [
     inUserNamespace && isHost("pid") ? hostBind("/proc", false) : PROC_MOUNT,
     DEV_MOUNT,
-    DEVPTS_MOUNT,
+    devptsMount(input),
     inUserNamespace && isHost("ipc") ? hostBind("/dev/mqueue", false) : MQUEUE_MOUNT,
     shm,
     inUserNamespace && isHost("network")
@@ -81,6 +82,13 @@ function kernelMounts(input: SpecInput): Mount[] {
         : SYSFS_READONLY_MOUNT,
     cgroupWritable ? CGROUP_WRITABLE_MOUNT : CGROUP_READONLY_MOUNT,
   ];
+}
+
+/** Group 5 is the terminals' by custom, where the user namespace has it. */
+function devptsMount({ gidMappings }: SpecInput): Mount {
+  if (!gidMappings?.length || hostId(gidMappings, 5) !== undefined) return DEVPTS_MOUNT;
+  const options = (DEVPTS_MOUNT.options ?? []).filter((option) => option !== "gid=5");
+  return { ...DEVPTS_MOUNT, options };
 }
 
 function bindMount(mount: SpecMount): Mount {

@@ -19,7 +19,7 @@ export const status: UnaryRpc<StatusRequest__Output, StatusResponse> = ({ engine
     })),
     features: {
       supplemental_groups_policy: true,
-      user_namespaces_host_network: false,
+      user_namespaces_host_network: engine.runtimeHandlers().some((handler) => handler.userNamespaces),
       mount_options: true,
     },
     ...(request.verbose ? { info: info(engine.verboseStatus()) } : {}),
