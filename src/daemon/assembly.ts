@@ -84,7 +84,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     plainHttpHosts: config.images.plain_http_hosts,
     pinnedImages: config.images.pinned,
     maxConcurrentDownloads: config.images.max_concurrent_downloads,
-    idleTimeoutMs: config.images.pull_progress_timeout_seconds * 1000,
+    progressTimeoutMs: config.images.pull_progress_timeout_seconds * 1000,
   });
 
   const cgroups = createCgroupManager();

@@ -89,8 +89,8 @@ const images = section(
     ),
     pull_progress_timeout_seconds: setting(
       count(1, 3600),
-      60,
-      "A pull that receives nothing for so long fails.",
+      300,
+      "A pull that waits for its registry for so long and receives nothing fails. A single request that hangs is made again before that.",
     ),
   },
   "Pulling and unpacking images.",

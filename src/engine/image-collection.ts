@@ -1,14 +1,23 @@
 /**
- * Freeing the disk of images: beside the calls, after each removal and once at the start, one collection at a time.
+ * Freeing the disk of images: beside the calls, one collection at a time: at the start, after each removal, and some
+ * time after a pull that failed, whose finished layers wait that long for it to be repeated.
  */
 import { errorMessage } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import type { ImageService } from "../image/image.ts";
 
-/** The same service, whose removals are followed by a collection. Starts a first one. */
-export function collectingImages(images: ImageService, log: Logger): ImageService {
+/** Longer than the kubelet ever waits before it repeats a pull (five minutes). */
+const FAILED_PULL_KEPT_MS = 600_000;
+
+/** The same service with these collections. Starts a first one. */
+export function collectingImages(
+  images: ImageService,
+  log: Logger,
+  failedPullKeptMs = FAILED_PULL_KEPT_MS,
+): ImageService {
   let running: Promise<void> | undefined;
   let again = false;
+  let later: NodeJS.Timeout | undefined;
   const collect = (): void => {
     if (running) {
       again = true;
@@ -26,7 +35,15 @@ export function collectingImages(images: ImageService, log: Logger): ImageServic
   };
   collect();
   return {
-    pull: (request, signal) => images.pull(request, signal),
+    pull: async (request, signal) => {
+      try {
+        return await images.pull(request, signal);
+      } catch (error) {
+        clearTimeout(later);
+        later = setTimeout(collect, failedPullKeptMs).unref();
+        throw error;
+      }
+    },
     get: (nameOrId) => images.get(nameOrId),
     list: () => images.list(),
     usage: () => images.usage(),

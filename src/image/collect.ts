@@ -111,11 +111,11 @@ function unusedSnapshots({ records, snapshotter }: CollectContext): Digest[] {
     .filter(isDigest);
 }
 
-/** Layers of images. Those of chains that stand for a container are kept by the snapshotter itself. */
-function neededLayers({ records }: CollectContext): Set<Digest> {
+/** Layers of images. Those of other chains that stand for a container are kept by the snapshotter itself. */
+export function neededLayers({ records }: Pick<CollectContext, "records">): Set<Digest> {
   return new Set(records.list().flatMap((image) => image.diffIds));
 }
 
-function neededBlobs({ records }: CollectContext): Set<Digest> {
+export function neededBlobs({ records }: Pick<CollectContext, "records">): Set<Digest> {
   return new Set(records.list().flatMap((image) => [image.id, image.manifestDigest, ...image.blobs]));
 }

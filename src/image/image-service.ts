@@ -12,7 +12,7 @@ import type { Logger } from "../base/logger.ts";
 import { SingleFlight } from "../base/single-flight.ts";
 import type { Snapshotter } from "../snapshotter/snapshotter.ts";
 import type { RecordStore } from "../store/record-store.ts";
-import { collectGarbage } from "./collect.ts";
+import { collectGarbage, neededBlobs, neededLayers } from "./collect.ts";
 import { FileContentStore } from "./content-store-files.ts";
 import { ImageRecords, type StoredImage } from "./image-records.ts";
 import type { ImageRecord, ImageService, PullRequest } from "./image.ts";
@@ -24,6 +24,7 @@ import { DOCUMENT_LIMIT_BYTES, isComplete, pullImage, type PullContext } from ".
 import { formatReference, parseReference } from "./reference.ts";
 import { RegistryClient } from "./registry/client.ts";
 import { authFingerprint } from "./registry/credentials.ts";
+import { ProgressWatch } from "./registry/progress.ts";
 import type { Unpacker } from "./unpack/unpacker.ts";
 
 export interface ImageServiceOptions {
@@ -49,7 +50,9 @@ export interface ImageServiceOptions {
   attempts?: number;
   /** First wait before another try; it doubles each time. Default 300. */
   retryDelayMs?: number;
-  /** Without an answer, or another byte of it, for so long, a request has failed. Default 60,000. */
+  /** A pull that waits for its registry for so long and receives nothing has failed. Default 300,000. */
+  progressTimeoutMs?: number;
+  /** A request without an answer, or another byte of it, for so long is made again. Default half of it, at most 60,000. */
   idleTimeoutMs?: number;
   /** Default 15,000. */
   connectTimeoutMs?: number;
@@ -77,6 +80,7 @@ const LONGEST_DELAY_MS = 20_000;
 class Images implements ClosableImageService {
   readonly #context: PullContext;
   readonly #client: RegistryClient;
+  readonly #progressTimeoutMs: number;
   readonly #isPinned: (names: readonly string[]) => boolean;
   readonly #pulls = new SingleFlight<StoredImage>();
   readonly #views = new WeakMap<StoredImage, ImageRecord>();
@@ -89,6 +93,7 @@ class Images implements ClosableImageService {
     const leases = new Leases();
     const keepBlobs = options.keepLayerBlobs ?? false;
     const maxConcurrentLayers = options.maxConcurrentDownloads ?? 6;
+    this.#progressTimeoutMs = options.progressTimeoutMs ?? 300_000;
     this.#isPinned = pinnedMatcher(options.pinnedImages ?? []);
     this.#client = new RegistryClient({
       hosts: {
@@ -97,7 +102,7 @@ class Images implements ClosableImageService {
       },
       transport: {
         connectTimeoutMs: options.connectTimeoutMs ?? 15_000,
-        idleTimeoutMs: options.idleTimeoutMs ?? 60_000,
+        idleTimeoutMs: options.idleTimeoutMs ?? Math.min(60_000, this.#progressTimeoutMs / 2),
         connectionsPerHost: maxConcurrentLayers * 2,
       },
       retries: {
@@ -132,7 +137,10 @@ class Images implements ClosableImageService {
     ].join(" ");
     const own = AbortSignal.any([signal, this.#closing.signal]);
     const image = await this.#pulls.do(key, own, async (shared) => {
-      return await pullImage(this.#context, reference, await this.#client.open(reference, auth), shared);
+      using progress = new ProgressWatch(this.#progressTimeoutMs);
+      const repository = await this.#client.open(reference, auth, progress);
+      const signal = AbortSignal.any([shared, progress.signal]);
+      return await pullImage(this.#context, reference, repository, signal);
     });
     return this.#view(image);
   }
@@ -159,11 +167,15 @@ class Images implements ClosableImageService {
   async usage(): ReturnType<ImageService["usage"]> {
     const { snapshotter, content } = this.#context;
     const usage = { bytes: 0, inodes: 0 };
+    const layers = neededLayers(this.#context);
     for (const layer of snapshotter.layers()) {
+      if (!layers.has(layer.diffId)) continue;
       usage.bytes += layer.usage.bytes;
       usage.inodes += layer.usage.inodes;
     }
+    const blobs = neededBlobs(this.#context);
     for (const blob of content.list()) {
+      if (!blobs.has(blob.digest)) continue;
       usage.bytes += blob.sizeBytes;
       usage.inodes += 1;
     }

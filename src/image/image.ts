@@ -69,7 +69,10 @@ export interface ImageService {
   list(): ImageRecord[];
   /** Removes the image with all its tags and digests. Unknown names are no error. Disk is freed by collect. */
   remove(nameOrId: string, signal: AbortSignal): Promise<void>;
-  /** What the image store holds on disk: blobs kept and unpacked layers. */
+  /**
+   * What the images take on disk: blobs kept and unpacked layers. A removed image no longer counts, also where its
+   * disk is not free yet.
+   */
   usage(): Promise<{ directory: string; usage: Usage; timestampNs: bigint }>;
   /** Raw configuration, for the verbose status. */
   rawConfig(id: Digest): Promise<string | undefined>;

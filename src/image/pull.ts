@@ -58,8 +58,7 @@ export async function pullImage(
       (await new Pull(context, reference, repository, lease, signal).run())
     );
   } catch (error) {
-    signal.throwIfAborted();
-    throw wrapError(`image ${formatReference(reference)}`, error);
+    throw wrapError(`image ${formatReference(reference)}`, signal.aborted ? signal.reason : error);
   }
 }
 

@@ -8,7 +8,7 @@
  */
 import { GantryError } from "../../base/errors.ts";
 import type { Descriptor } from "../manifest.ts";
-import { connectionFailure, RegistryFailure } from "./failure.ts";
+import { connectionFailure, isStalled, RegistryFailure } from "./failure.ts";
 import { combineFailures, type HostFailure } from "./host-failures.ts";
 import { pause, retryDelay, type RetryPolicy } from "./retry.ts";
 import { single, type ExchangeResponse } from "./exchange.ts";
@@ -57,7 +57,11 @@ export async function* blobStream(
         signal.throwIfAborted();
         if (offset > size) throw error;
         if (offset - start >= PROGRESS_BYTES) attempt = 1;
-        const delay = isHopeless(session, error) ? undefined : retryDelay(download.retries, attempt, error);
+        const others = download
+          .candidates()
+          .some((candidate) => candidate !== session && !tried.has(candidate));
+        const leave = isHopeless(session, error) || (others && isStalled(error));
+        const delay = leave ? undefined : retryDelay(download.retries, attempt, error);
         if (delay === undefined) {
           failures.push({ session, error });
           tried.add(session);

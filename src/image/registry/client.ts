@@ -7,6 +7,7 @@ import type { RegistryAuth } from "../image.ts";
 import type { Reference } from "../reference.ts";
 import { credentialsForHost, parseCredentials } from "./credentials.ts";
 import { findHosts, type HostsOptions } from "./hosts.ts";
+import type { ProgressWatch } from "./progress.ts";
 import { Repository } from "./repository.ts";
 import type { RetryPolicy } from "./retry.ts";
 import { HostSession } from "./session.ts";
@@ -36,14 +37,18 @@ export class RegistryClient {
    *
    * @throws invalid-argument for malformed credentials, failed-precondition for a wrong hosts file.
    */
-  async open(reference: Reference, auth: RegistryAuth | undefined): Promise<Repository> {
+  async open(
+    reference: Reference,
+    auth: RegistryAuth | undefined,
+    progress: ProgressWatch,
+  ): Promise<Repository> {
     const credentials = parseCredentials(auth);
     const hosts = await findHosts(reference.registry, this.#options.hosts);
     const sessions = hosts.map((host) => {
       const own = credentialsForHost(credentials, auth?.serverAddress, reference.registry, host);
       return new HostSession(host, reference.repository, own, this.#transport, this.#tokens);
     });
-    return new Repository(reference, sessions, this.#options.retries, this.#options.log);
+    return new Repository(reference, sessions, { ...this.#options, progress });
   }
 
   /** Cuts all connections. */

@@ -13,6 +13,8 @@ export interface FailureDetails {
   retryAfterMs?: number;
   /** The host could not be reached at all. */
   unreachable?: boolean;
+  /** The host took the request and then sent nothing for too long. */
+  stalled?: boolean;
   cause?: unknown;
 }
 
@@ -21,6 +23,7 @@ export class RegistryFailure extends GantryError {
   readonly transient: boolean;
   readonly retryAfterMs: number | undefined;
   readonly unreachable: boolean;
+  readonly stalled: boolean;
 
   constructor(kind: ErrorKind, message: string, details: FailureDetails = {}) {
     super(kind, message, { cause: details.cause });
@@ -29,7 +32,13 @@ export class RegistryFailure extends GantryError {
     this.transient = details.transient ?? false;
     this.retryAfterMs = details.retryAfterMs;
     this.unreachable = details.unreachable ?? false;
+    this.stalled = details.stalled ?? false;
   }
+}
+
+/** Whether the host let a request hang: another host is the better choice, where there is one. */
+export function isStalled(error: unknown): boolean {
+  return error instanceof RegistryFailure && error.stalled;
 }
 
 /** The failure that an HTTP status means. @param note the registry's own words, already cleaned; may be empty. */
@@ -67,6 +76,8 @@ const UNREACHABLE = new Set([
   "EAI_AGAIN",
 ]);
 
+const STALLED = new Set(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"]);
+
 /** The failure of a request that got no answer, or not all of it. */
 export function connectionFailure(host: string, error: unknown): RegistryFailure {
   if (error instanceof RegistryFailure) return error;
@@ -79,6 +90,7 @@ export function connectionFailure(host: string, error: unknown): RegistryFailure
   return new RegistryFailure("unavailable", `registry ${host}: ${reason}`, {
     transient: !tls,
     unreachable,
+    stalled: STALLED.has(code),
     cause: error,
   });
 }

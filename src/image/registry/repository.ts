@@ -14,8 +14,9 @@ import { MANIFEST_TYPES } from "../media-type.ts";
 import type { Reference } from "../reference.ts";
 import { blobStream } from "./blob-stream.ts";
 import { discard, readBody, single, type ExchangeResponse } from "./exchange.ts";
-import { RegistryFailure } from "./failure.ts";
+import { isStalled, RegistryFailure } from "./failure.ts";
 import { combineFailures, type HostFailure } from "./host-failures.ts";
+import type { ProgressWatch } from "./progress.ts";
 import { withRetries, type RetryPolicy } from "./retry.ts";
 import { isHopeless, type HostSession, type SessionRequest } from "./session.ts";
 
@@ -27,18 +28,23 @@ export interface FetchedManifest {
   contentType: string | undefined;
 }
 
+export interface RepositoryOptions {
+  retries: RetryPolicy;
+  /** Told of all waiting and of what arrives. */
+  progress: ProgressWatch;
+  log: Logger;
+}
+
 export class Repository {
   readonly #reference: Reference;
   readonly #sessions: HostSession[];
-  readonly #retries: RetryPolicy;
-  readonly #log: Logger;
+  readonly #options: RepositoryOptions;
 
   /** @param sessions in the order to be asked, at least one. */
-  constructor(reference: Reference, sessions: HostSession[], retries: RetryPolicy, log: Logger) {
+  constructor(reference: Reference, sessions: HostSession[], options: RepositoryOptions) {
     this.#reference = reference;
     this.#sessions = sessions;
-    this.#retries = retries;
-    this.#log = log;
+    this.#options = options;
   }
 
   /**
@@ -107,12 +113,13 @@ export class Repository {
    */
   blobStream(descriptor: Descriptor, signal: AbortSignal): AsyncIterable<Uint8Array> {
     const candidates = (): HostSession[] => this.#candidates(false);
-    return blobStream(
+    const { retries, progress } = this.#options;
+    const stream = blobStream(
       {
         what: `blob ${descriptor.digest}: `,
         descriptor,
         candidates,
-        retries: this.#retries,
+        retries,
         onHostFailed: (session, error) => {
           // A mirror that lacks one layer may well have the next.
           if (errorKind(error) !== "not-found") this.#demote(session, error);
@@ -120,13 +127,14 @@ export class Repository {
       },
       signal,
     );
+    return progress.during(stream);
   }
 
   /** The same without mirrors, for when what they serve proved wrong; undefined where that is no difference. */
   withoutMirrors(): Repository | undefined {
     const servers = this.#sessions.filter(({ host }) => host.isServer);
     if (servers.length === 0 || servers.length === this.#sessions.length) return undefined;
-    return new Repository(this.#reference, servers, this.#retries, this.#log);
+    return new Repository(this.#reference, servers, this.#options);
   }
 
   #manifestRequest(digest: Digest | undefined): Omit<SessionRequest, "method"> {
@@ -140,7 +148,7 @@ export class Repository {
   }
 
   #demote(session: HostSession, error: unknown): void {
-    this.#log.debug(
+    this.#options.log.debug(
       { registry: session.host.baseUrl.host, error: errorMessage(error) },
       "registry host failed",
     );
@@ -169,21 +177,21 @@ export class Repository {
     question: (session: HostSession) => Promise<T>,
   ): Promise<T> {
     const failures: HostFailure[] = [];
+    const { retries, progress } = this.#options;
     const candidates = this.#candidates(resolve);
     for (const [index, session] of candidates.entries()) {
       const last = index === candidates.length - 1;
-      const policy = last
-        ? this.#retries
-        : { ...this.#retries, attempts: Math.min(2, this.#retries.attempts) };
+      const policy = last ? retries : { ...retries, attempts: Math.min(2, retries.attempts) };
       try {
-        return await withRetries(policy, signal, async () => {
+        const answer = withRetries(policy, signal, async () => {
           try {
             return await question(session);
           } catch (error) {
-            if (isHopeless(session, error)) throw unretriable(error);
+            if (isHopeless(session, error) || (!last && isStalled(error))) throw unretriable(error);
             throw error;
           }
         });
+        return await progress.untilAnswer(answer);
       } catch (error) {
         signal.throwIfAborted();
         failures.push({ session, error });
