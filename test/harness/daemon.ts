@@ -24,6 +24,8 @@ export interface TestDaemonOptions {
   plainHttpHosts?: string[];
   /** Upstream hosts that a registry stands in for: { "registry.k8s.io": "127.0.0.1:5000" }. */
   mirrors?: Record<string, string>;
+  /** images.pull_progress_timeout_seconds. */
+  pullProgressTimeoutSeconds?: number;
   /** "cni": Debian's plugins, on the bridge and subnet that the embedded network would have (test/harness/cni.ts). */
   network?: "embedded" | "none" | "cni";
   /** Further configuration, TOML. */
@@ -61,8 +63,13 @@ export class TestDaemon {
   /** Makes the directory and configuration, and starts it. */
   static async start(options: TestDaemonOptions = {}): Promise<TestDaemon> {
     const daemon = new TestDaemon(await mkdtemp(join(tmpdir(), "gantry-test-")), options);
-    await daemon.#configure(options);
-    await daemon.run();
+    try {
+      await daemon.#configure(options);
+      await daemon.run();
+    } catch (error) {
+      await daemon.remove();
+      throw error;
+    }
     return daemon;
   }
 
@@ -181,6 +188,9 @@ export class TestDaemon {
       "[images]",
       `registry_config_path = ${JSON.stringify([hosts])}`,
       `plain_http_hosts = ${JSON.stringify(options.plainHttpHosts ?? [])}`,
+      ...(options.pullProgressTimeoutSeconds === undefined
+        ? []
+        : [`pull_progress_timeout_seconds = ${options.pullProgressTimeoutSeconds}`]),
       "[network]",
       `mode = ${JSON.stringify(this.network)}`,
       `bridge = ${JSON.stringify(this.bridge)}`,

@@ -29,9 +29,12 @@ export async function makeSetting(options: TestDaemonOptions = {}): Promise<Sett
   const tools = await criTools();
   const scratch = await mkdtemp(join(tmpdir(), "gantry-setting-"));
   const registry = await startRegistry(join(scratch, "registry"));
-  await pushBusybox(registry.host);
-  const mirrors = { "registry.k8s.io": registry.host, ...options.mirrors };
-  const daemon = await TestDaemon.start({ ...options, mirrors });
+  const daemon = await startDaemon(registry, options).catch(async (error: unknown) => {
+    // What still runs would keep the test's process from ending.
+    await registry.stop();
+    await rm(scratch, { recursive: true, force: true });
+    throw error;
+  });
   const crictl = new Crictl(tools.crictl, daemon.endpoint, daemon.directory);
   return {
     registry,
@@ -51,6 +54,12 @@ export async function makeSetting(options: TestDaemonOptions = {}): Promise<Sett
       ]);
     },
   };
+}
+
+async function startDaemon(registry: Registry, options: TestDaemonOptions): Promise<TestDaemon> {
+  await pushBusybox(registry.host);
+  const mirrors = { "registry.k8s.io": registry.host, ...options.mirrors };
+  return await TestDaemon.start({ ...options, mirrors });
 }
 
 export async function assertNothingLeft(daemon: TestDaemon): Promise<void> {

@@ -34,6 +34,9 @@ export async function* blobStream(
   const size = download.descriptor.sizeBytes;
   const failures: HostFailure[] = [];
   const tried = new Set<HostSession>();
+  const stalled = new Set<HostSession>();
+  const others = (session: HostSession): boolean =>
+    download.candidates().some((candidate) => candidate !== session && !tried.has(candidate));
   let offset = 0;
   for (;;) {
     const session = download.candidates().find((candidate) => !tried.has(candidate));
@@ -57,11 +60,13 @@ export async function* blobStream(
         signal.throwIfAborted();
         if (offset > size) throw error;
         if (offset - start >= PROGRESS_BYTES) attempt = 1;
-        const others = download
-          .candidates()
-          .some((candidate) => candidate !== session && !tried.has(candidate));
-        const leave = isHopeless(session, error) || (others && isStalled(error));
-        const delay = leave ? undefined : retryDelay(download.retries, attempt, error);
+        if (isStalled(error) && !stalled.has(session) && others(session)) {
+          // Better than to wait for it again; it is asked once more if the others fail.
+          stalled.add(session);
+          download.onHostFailed(session, error);
+          break;
+        }
+        const delay = isHopeless(session, error) ? undefined : retryDelay(download.retries, attempt, error);
         if (delay === undefined) {
           failures.push({ session, error });
           tried.add(session);

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { addImage } from "../fake-image.ts";
 import { sendBlob } from "./fake-registry.ts";
 import { ProgressWatch } from "./progress.ts";
-import { pull, rejects, setUp, startRegistry } from "./registry-test-setup.ts";
+import { pull, rejects, setUp, signal, startRegistry } from "./registry-test-setup.ts";
 
 /** Not compressible, and more than a socket takes at once. */
 const LARGE = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7919) % 251));
@@ -57,7 +57,7 @@ test("a manifest that never comes fails the pull, too", async (t) => {
   await rejects(pull(service, `${registry.host}/app:1`), "unavailable", /has sent nothing for 1 s/);
 });
 
-test("where another host is, one that hangs is asked once", async (t) => {
+test("where another host is, one that hangs is left, and asked again if that is dead", async (t) => {
   const { service, registry } = await setUp(t, { idleTimeoutMs: 1000 });
   const mirror = await startRegistry(t);
   const directory = join(service.directory, "certs.d", "registry.example");
@@ -71,6 +71,18 @@ test("where another host is, one that hangs is asked once", async (t) => {
   mirror.intercept = (request) => request.url.includes(image.blobDigests[0] as string);
   assert.equal((await pull(service, "registry.example/app:1")).id, image.id);
   assert.equal(mirror.matching(image.blobDigests[0] as string).length, 1);
+
+  const dead = registry.host;
+  await registry.stop();
+  await service.images.remove(image.id, signal);
+  await service.images.collect();
+  writeFileSync(join(directory, "hosts.toml"), `server = "http://${dead}"\n[host."http://${mirror.host}"]\n`);
+  mirror.requests.length = 0;
+  mirror.intercept = (request) =>
+    request.url.includes(image.blobDigests[0] as string) &&
+    mirror.matching(image.blobDigests[0] as string).length === 1;
+  assert.equal((await pull(service, "registry.example/app:1")).id, image.id);
+  assert.equal(mirror.matching(image.blobDigests[0] as string).length, 2);
 });
 
 test("time in which the disk is slow is not the registry's", async (t) => {

@@ -14,7 +14,7 @@ import { MANIFEST_TYPES } from "../media-type.ts";
 import type { Reference } from "../reference.ts";
 import { blobStream } from "./blob-stream.ts";
 import { discard, readBody, single, type ExchangeResponse } from "./exchange.ts";
-import { isStalled, RegistryFailure } from "./failure.ts";
+import { RegistryFailure } from "./failure.ts";
 import { combineFailures, type HostFailure } from "./host-failures.ts";
 import type { ProgressWatch } from "./progress.ts";
 import { withRetries, type RetryPolicy } from "./retry.ts";
@@ -187,7 +187,7 @@ export class Repository {
           try {
             return await question(session);
           } catch (error) {
-            if (isHopeless(session, error) || (!last && isStalled(error))) throw unretriable(error);
+            if (isHopeless(session, error)) throw unretriable(error);
             throw error;
           }
         });
