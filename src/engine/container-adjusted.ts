@@ -9,6 +9,7 @@ import { stringifyExactJson } from "../oci/exact-json.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { imageVolumeMounts } from "./image-volume.ts";
 import type { AdjustedContainer } from "./lifecycle-hooks.ts";
 import type { LinuxResources } from "./resources.ts";
 
@@ -27,6 +28,7 @@ export async function adjustedEntry(
     planForContainer(spec, {
       rootfs: context.snapshotter.mount(container.id),
       cgroup: { tasksFiles: [] },
+      images: imageVolumeMounts(context, container),
       gate: "none",
     });
     const path = spec.linux?.cgroupsPath;
