@@ -24,7 +24,9 @@ export async function adjustedEntry(
 ): Promise<Spec> {
   const { container } = entry;
   try {
-    const spec = parseSpec(stringifyExactJson(await withCdiDevices(adjusted)), "adjusted configuration");
+    const devices = adjusted.cdiDevices.filter((name) => !container.config.cdiDevices.includes(name));
+    const injected = await context.cdi.inject(adjusted.spec, devices);
+    const spec = parseSpec(stringifyExactJson(injected), "adjusted configuration");
     planForContainer(spec, {
       rootfs: context.snapshotter.mount(container.id),
       cgroup: { tasksFiles: [] },
@@ -33,17 +35,12 @@ export async function adjustedEntry(
     });
     const path = spec.linux?.cgroupsPath;
     if (path !== undefined && path !== entry.cgroupPath) entry.cgroupPath = checkedCgroupPath(path);
+    context.cgroups.load(entry.cgroupPath).check(spec.linux?.resources ?? {});
     container.resources = effectiveResources(spec, container.resources);
     return spec;
   } catch (error) {
     throw wrapError("adjusted by plugins", error);
   }
-}
-
-function withCdiDevices({ spec, cdiDevices }: AdjustedContainer): Promise<Spec> {
-  if (cdiDevices.length > 0)
-    throw new GantryError("unimplemented", `CDI devices ${cdiDevices.join(", ")}: not supported`);
-  return Promise.resolve(spec);
 }
 
 function checkedCgroupPath(path: string): string {

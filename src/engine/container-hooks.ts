@@ -12,6 +12,7 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errorMessage, GantryError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
+import { stringifyExactJson } from "../oci/exact-json.ts";
 import type { Hook, Spec } from "../oci/runtime-spec.ts";
 import type { Container } from "./container.ts";
 import type { ContainerEntry } from "./container-table.ts";
@@ -46,7 +47,7 @@ export async function hookOptions(
   const rootfsTarget = join(bundle, "rootfs");
   await mkdir(rootfsTarget, { recursive: true, mode: 0o700 });
   const config = { ...spec, root: { ...spec.root, path: "rootfs" } };
-  await writeFile(join(bundle, "config.json"), JSON.stringify(config), { mode: 0o600 });
+  await writeFile(join(bundle, "config.json"), stringifyExactJson(config), { mode: 0o600 });
   failpoint("container-start:bundle");
   return { rootfsTarget, hookState: hookState(context, container, spec) };
 }

@@ -25,7 +25,7 @@ export function applyAdjustment(target: AdjustmentTarget, adjustment: Adjustment
     owners.claim("Rlimits", plugin, type);
     const process = processOf(spec);
     const others = (process.rlimits ?? []).filter((limit) => limit.type !== type);
-    process.rlimits = [...others, { type, hard: Number(hard), soft: Number(soft) }];
+    process.rlimits = [...others, { type, hard: BigInt(hard), soft: BigInt(soft) }];
   }
   for (const { name } of adjustment.CDI_devices) {
     owners.claim("CdiDevices", plugin, name);

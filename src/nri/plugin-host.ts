@@ -13,6 +13,7 @@ import { PluginChain } from "./plugin-chain.ts";
 import { findPlugins, type LaunchedPlugin, launchPlugin, type PluginFile } from "./plugin-launch.ts";
 import { type PluginServer, servePlugins } from "./plugin-server.ts";
 import { containerMessage, podMessage } from "./subjects.ts";
+import { PEER_LEFT } from "./ttrpc-connection.ts";
 
 export interface PluginHostOptions {
   log: Logger;
@@ -111,7 +112,8 @@ export class PluginHost {
     this.#plugins.add(plugin);
     void plugin.gone.then((reason) => {
       this.#plugins.delete(plugin);
-      plugin.log.warn({ reason: reason.message }, "plugin dropped");
+      if (reason.message === PEER_LEFT || this.#closing) plugin.log.info({}, "plugin left");
+      else plugin.log.warn({ reason: reason.message }, "plugin dropped");
     });
     if (this.#closing) plugin.drop("the daemon is stopping");
     return plugin;

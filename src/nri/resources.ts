@@ -3,7 +3,7 @@
  * NRI's, where every number has a wrapper.
  */
 import { GantryError } from "../base/errors.ts";
-import type { ResourceChange, Resources } from "../engine/lifecycle-hooks.ts";
+import type { DeviceRule, ResourceChange, Resources } from "../engine/lifecycle-hooks.ts";
 import type { LinuxResources } from "../engine/resources.ts";
 import type { ResourcesIn, ResourcesMessage } from "./messages.ts";
 import { integer, optional, wrap } from "./numbers.ts";
@@ -70,8 +70,7 @@ export function adjustedResources(base: Resources, change: ResourcesIn): Resourc
   refuseClasses(change);
   const limit = optional(change.memory?.limit ?? null, "memory limit");
   const { cpu, memory } = change;
-  return {
-    ...base,
+  const members = {
     memory: withGiven(base.memory ?? {}, {
       limit,
       reservation: optional(memory?.reservation ?? null, "memory reservation"),
@@ -97,16 +96,22 @@ export function adjustedResources(base: Resources, change: ResourcesIn): Resourc
       })),
     ),
     unified: { ...base.unified, ...change.unified },
-    devices: [
-      ...(base.devices ?? []),
-      ...change.devices.map(({ allow, type, major, minor, access }) => ({
-        allow,
-        type: type || "a",
-        access: access || "rwm",
-        ...withGiven({}, { major: optional(major, "device"), minor: optional(minor, "device") }),
-      })),
-    ],
+    devices: [...(base.devices ?? []), ...change.devices.map(deviceRule)],
+  };
+  const given = Object.entries(members).filter(([, member]) => Object.keys(member).length > 0);
+  return {
+    ...base,
+    ...(Object.fromEntries(given) as Partial<typeof members>),
     ...(change.pids && { pids: { limit: integer(change.pids.limit, "pids limit") } }),
+  };
+}
+
+function deviceRule({ allow, type, major, minor, access }: ResourcesIn["devices"][0]): DeviceRule {
+  return {
+    allow,
+    type: type || "a",
+    access: access || "rwm",
+    ...withGiven({}, { major: optional(major, "device"), minor: optional(minor, "device") }),
   };
 }
 

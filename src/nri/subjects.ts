@@ -57,7 +57,11 @@ export function containerMessage(
     hooks: hooksMessage(spec.hooks),
     linux: linuxMessage(spec, config.security.seccomp),
     pid: container.pid ?? 0,
-    rlimits: spec.process?.rlimits ?? [],
+    rlimits: (spec.process?.rlimits ?? []).map(({ type, hard, soft }) => ({
+      type,
+      hard: String(hard),
+      soft: String(soft),
+    })),
     created_at: String(container.createdAtNs),
     started_at: String(container.startedAtNs),
     finished_at: String(container.finishedAtNs),

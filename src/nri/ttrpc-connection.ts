@@ -28,6 +28,9 @@ const MAX_SERVING_BYTES = 4 * MAX_MESSAGE_BYTES;
 /** Of what the peer has not read yet. */
 const MAX_UNSENT_BYTES = 4 * MAX_MESSAGE_BYTES;
 
+/** The reason of a connection that the peer closed. */
+export const PEER_LEFT = "the plugin has gone";
+
 export const STATUS_UNKNOWN = 2;
 export const STATUS_UNIMPLEMENTED = 12;
 
@@ -80,8 +83,8 @@ export class TtrpcConnection {
       }
     });
     socket.on("error", (error) => this.close(errorMessage(error)));
-    socket.on("end", () => this.close("the plugin has gone"));
-    socket.on("close", () => this.close("the plugin has gone"));
+    socket.on("end", () => this.close(PEER_LEFT));
+    socket.on("close", () => this.close(PEER_LEFT));
   }
 
   /** Resolves with the reason when the connection is no more. */

@@ -27,6 +27,12 @@ test("a good configuration comes back as it is, without nulls", () => {
   assert.deepEqual(spec.hooks, { poststop: [{ path: "/bin/x" }] });
 });
 
+test("no limit, 2^64-1, is a limit like any other", () => {
+  const unlimited = [{ type: "RLIMIT_CORE", hard: 2n ** 64n - 1n, soft: 0 }];
+  const spec = parseSpec(changed("process.rlimits", unlimited), "config.json");
+  assert.deepEqual(spec.process?.rlimits, unlimited);
+});
+
 test("what is wrong is named by its path", () => {
   const cases: [string, unknown][] = [
     ["ociVersion", "2.0.0"],

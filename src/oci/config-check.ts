@@ -46,6 +46,8 @@ const mappings = o(v.array(v.object({ containerID: id, hostID: id, size: v.pipe(
 const hooks = o(
   v.array(v.object({ path: absolute, args: strings, env: strings, timeout: o(v.pipe(int, v.minValue(1))) })),
 );
+/** No limit is 2^64-1, which a number cannot hold. */
+const limit = v.union([v.number(), v.bigint()]);
 const rlimit = v.object({
   type: v.pipe(
     v.string(),
@@ -53,8 +55,8 @@ const rlimit = v.object({
       /^RLIMIT_(AS|CORE|CPU|DATA|FSIZE|LOCKS|MEMLOCK|MSGQUEUE|NICE|NOFILE|NPROC|RSS|RTPRIO|RTTIME|SIGPENDING|STACK)$/,
     ),
   ),
-  hard: v.number(),
-  soft: v.number(),
+  hard: limit,
+  soft: limit,
 });
 
 const processSchema = v.object({

@@ -31,7 +31,7 @@ function known<T>(table: Readonly<Record<string, T>>, name: string, what: string
 }
 
 /** A limit as the kernel takes it; what is not a number of 64 bits (-1, 2^64 rounded up) means none. */
-function limitValue(value: number): bigint {
+function limitValue(value: number | bigint): bigint {
   return value < 0 || value >= 2 ** 64 ? 2n ** 64n - 1n : BigInt(value);
 }
 

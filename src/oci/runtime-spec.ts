@@ -23,7 +23,7 @@ export interface Process {
   env?: string[];
   cwd: string;
   capabilities?: Capabilities;
-  rlimits?: { type: string; hard: number; soft: number }[];
+  rlimits?: { type: string; hard: number | bigint; soft: number | bigint }[];
   noNewPrivileges?: boolean;
   apparmorProfile?: string;
   selinuxLabel?: string;
