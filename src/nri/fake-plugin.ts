@@ -110,7 +110,7 @@ export class FakePlugin {
     const { method, payload } = requests.decode(frame.payload);
     const type = method === "StateChange" ? "StateChangeEvent" : `${method}Request`;
     const message = nriCodec<object, Message>(type).decode(payload);
-    const id = String(message.container?.id ?? message.pod?.id ?? "");
+    const id = message.container?.id ?? message.pod?.id ?? "";
     this.calls.push(`${method} ${id}`.trim());
     this.last.set(method, message);
     let response: object;
