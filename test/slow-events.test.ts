@@ -31,13 +31,16 @@ test("a client that reads nothing costs a bounded queue, and is told that it has
   const trailers = once(stream, "trailers") as Promise<[IncomingHttpHeaders]>;
   await once(stream, "response");
   const pod = await engine.runPodSandbox(podConfig(), "", never);
+  const create = (attempt: number): Promise<string> =>
+    engine.createContainer(pod, containerConfig({ metadata: { name: "c", attempt } }), never);
   const made = [pod, pod];
-  while (made.length < EVENT_QUEUE_LIMIT * 2) {
-    const config = containerConfig({ metadata: { name: "c", attempt: made.length } });
-    const id = await engine.createContainer(pod, config, never);
+  // Each event has the states of all of them.
+  for (let attempt = 0; attempt < 100; attempt++) made.push(await create(attempt));
+  for (let states = 0; states < EVENT_QUEUE_LIMIT * 2; states += 203) {
+    const id = await create(made.length);
     await engine.removeContainer(id, never);
     made.push(id, id);
-    if (made.length % 64 === 0) await turn();
+    await turn();
   }
   const chunks: Buffer[] = [];
   for await (const chunk of stream) chunks.push(chunk as Buffer);

@@ -28,8 +28,11 @@ export interface LifecycleEvent {
   containers: Container[];
 }
 
-/** Events that wait for a subscriber. A kubelet that starts 250 pods at once causes about a thousand. */
-export const EVENT_QUEUE_LIMIT = 4096;
+/**
+ * What may wait for a subscriber, in states: an event of a pod with n containers has n + 1. That is some MiB, and a
+ * kubelet that starts 250 pods of one container at once causes about 2000.
+ */
+export const EVENT_QUEUE_LIMIT = 8192;
 
 export class EventSource {
   readonly #subscriptions = new Set<Subscription>();
@@ -86,15 +89,22 @@ export class EventSource {
   }
 }
 
+function statesIn({ containers }: LifecycleEvent): number {
+  return containers.length + 1;
+}
+
 class Subscription {
   #queue: LifecycleEvent[] = [];
+  #states = 0;
   #end: { reason: unknown } | undefined;
   #wake: (() => void) | undefined;
 
   /** False where the event did not fit and the subscription has ended by it. */
   push(event: LifecycleEvent): boolean {
-    if (this.#queue.length >= EVENT_QUEUE_LIMIT) {
-      this.end(new GantryError("resource-exhausted", `events: ${EVENT_QUEUE_LIMIT} were not taken in time`));
+    this.#states += statesIn(event);
+    if (this.#states > EVENT_QUEUE_LIMIT) {
+      const missed = this.#queue.length + 1;
+      this.end(new GantryError("resource-exhausted", `events: ${missed} were not taken in time`));
       return false;
     }
     this.#queue.push(event);
@@ -112,8 +122,10 @@ class Subscription {
     try {
       for (;;) {
         const event = this.#queue.shift();
-        if (event) yield event;
-        else if (this.#end) throw this.#end.reason as Error;
+        if (event) {
+          this.#states -= statesIn(event);
+          yield event;
+        } else if (this.#end) throw this.#end.reason as Error;
         else await new Promise<void>((resolve) => (this.#wake = resolve));
       }
     } finally {
