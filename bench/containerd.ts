@@ -94,6 +94,7 @@ function conflist(bridge: string, subnet: string, directory: string): object {
         bridge,
         isGateway: true,
         ipMasq: true,
+        hairpinMode: true,
         ipam: {
           type: "host-local",
           ranges: [[{ subnet }]],

@@ -18,9 +18,12 @@ import { startRegistry } from "../test/harness/registry.ts";
 import { startContainerd } from "./containerd.ts";
 import { criClient } from "../src/cri/client.ts";
 import { MANY_FILE_IMAGE, pushManyFileImage } from "./many-file-image.ts";
-import { BENCH_IMAGE } from "./pod.ts";
+import { BENCH_IMAGE, type BenchNetwork } from "./pod.ts";
 import { markdownTable } from "./table.ts";
 import { eightAtOnce, manyPods, type Measures, podLife, pull, type Runtime } from "./work.ts";
+
+/** In the names of what is measured with the same CNI plugins for all. */
+const SAME_PLUGINS = "same CNI plugins";
 
 const { values } = parseArgs({
   options: {
@@ -81,19 +84,38 @@ async function add(name: string, endpoint: string, daemonPid: number, cgroupPare
 
 async function measure(): Promise<void> {
   const wanted = (name: string): boolean => name.includes(values.only);
-  for (const network of ["host", "pod"] as const) {
-    if (!wanted(`pod start, ${network}`)) continue;
-    // The first rounds warm caches and compilers, and do not count.
-    for (let round = -3; round < rounds; round++)
-      for (const { runtime, measures } of runtimes)
-        await podLife(runtime, network, round < 0 ? {} : measures);
-  }
+  for (const network of ["host", "pod"] as const)
+    if (wanted(`pod start, ${network}`)) await podLives(runtimes, network, `${network} network`);
+  if (wanted(`pod start, ${SAME_PLUGINS}`)) await withPlugins();
   if (wanted("8 at once"))
     for (const { runtime, measures } of runtimes) await eightAtOnce(runtime, Math.ceil(rounds / 3), measures);
   if (wanted("memory")) for (const { runtime, measures } of runtimes) await manyPods(runtime, pods, measures);
   if (wanted("pull"))
     for (const { runtime, measures } of runtimes)
       await pull(runtime, `registry.k8s.io/${MANY_FILE_IMAGE}`, pulls, measures);
+}
+
+async function podLives(among: typeof runtimes, network: BenchNetwork, label: string): Promise<void> {
+  // The first rounds warm caches and compilers, and do not count.
+  for (let round = -3; round < rounds; round++)
+    for (const { runtime, measures } of among)
+      await podLife(runtime, network, label, round < 0 ? {} : measures);
+}
+
+/** The pod networks of both runtimes by the plugins that containerd has: for that a gantryd of its own. */
+async function withPlugins(): Promise<void> {
+  if (values.endpoint !== undefined) return;
+  const daemon = await TestDaemon.start({ mirrors, network: "cni" });
+  const client = criClient(daemon.endpoint);
+  try {
+    await client.PullImage({ image: { image: BENCH_IMAGE } });
+    const runtime = { name: "gantry", client, daemonPid: daemon.pid, cgroupParent: "" };
+    const [own, ...others] = runtimes;
+    if (own) await podLives([{ ...own, runtime }, ...others], "pod", SAME_PLUGINS);
+  } finally {
+    client.close();
+    await daemon.remove();
+  }
 }
 
 async function report(): Promise<void> {

@@ -25,10 +25,14 @@ export async function timed(measures: Measures, name: string, work: () => Promis
   (measures[name] ??= []).push(performance.now() - start);
 }
 
-/** One pod's whole life. */
-export async function podLife(runtime: Runtime, network: BenchNetwork, measures: Measures): Promise<void> {
+/** One pod's whole life. @param label of the network, in the names of the measures. */
+export async function podLife(
+  runtime: Runtime,
+  network: BenchNetwork,
+  label: string,
+  measures: Measures,
+): Promise<void> {
   const { client } = runtime;
-  const label = `${network} network`;
   let pod: BenchPod | undefined;
   await timed(measures, `pod start, ${label}`, async () => {
     pod = await startPod(client, network, runtime.cgroupParent);
