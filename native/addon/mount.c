@@ -57,12 +57,14 @@ int mount_detach(int directory, const char *name) {
 
 struct mount_job {
     struct job job;
+    char *source; /* of a bind mount */
     char *target;
     char options[4][32]; /* size in bytes, mode in octal, uid, gid */
     uint32_t attributes;
 };
 
 static void mount_release(struct job *base) {
+    free(((struct mount_job *)base)->source);
     free(((struct mount_job *)base)->target);
     free(base);
 }
@@ -129,6 +131,30 @@ static napi_value mount_tmpfs(napi_env env, napi_callback_info info) {
     return job_start(env, &job->job);
 }
 
+static void bind_run(struct job *base) {
+    struct mount_job *job = (struct mount_job *)base;
+    int source = open(job->source, O_PATH | O_CLOEXEC);
+    if (source < 0) return job_fail(base, "open", job->source);
+    int target = open(job->target, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (target < 0)
+        job_fail(base, "open", job->target);
+    else if (mount_bind(source, target) != 0)
+        job_fail(base, "move_mount", job->target);
+    if (target >= 0) close(target);
+    close(source);
+}
+
+/* mountBind(source, target) → Promise<void> */
+static napi_value mount_bind_path(napi_env env, napi_callback_info info) {
+    napi_value args[2];
+    if (!addon_args(env, info, 2, args)) return NULL;
+    struct mount_job *job = mount_job_new(env, args[1], bind_run);
+    if (job == NULL) return NULL;
+    if ((job->source = addon_string(env, args[0])) != NULL) return job_start(env, &job->job);
+    mount_release(&job->job);
+    return NULL;
+}
+
 static void unmount_run(struct job *base) {
     struct mount_job *job = (struct mount_job *)base;
     if (mount_detach(AT_FDCWD, job->target) != 0) job_fail(base, "umount2", job->target);
@@ -164,7 +190,9 @@ static napi_value mount_is_point(napi_env env, napi_callback_info info) {
 }
 
 void addon_mount_register(napi_env env, napi_value exports) {
-    static const struct addon_function functions[] = {
-        {"mountTmpfs", mount_tmpfs}, {"unmount", mount_unmount}, {"isMountPoint", mount_is_point}};
+    static const struct addon_function functions[] = {{"mountTmpfs", mount_tmpfs},
+                                                      {"mountBind", mount_bind_path},
+                                                      {"unmount", mount_unmount},
+                                                      {"isMountPoint", mount_is_point}};
     addon_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

@@ -191,6 +191,7 @@ function createNetwork(config: Config, store: RecordStore, log: Logger): PodNetw
         confDirectory: config.cni.conf_dir,
         pluginDirectories: config.cni.bin_dirs,
         cacheDirectory: config.cni.cache_dir,
+        netnsDirectory: config.cni.netns_dir,
         maxNetworks: config.cni.max_networks,
         confTemplate: config.cni.conf_template,
         pluginTimeoutMs: config.cni.plugin_timeout_seconds * 1000,

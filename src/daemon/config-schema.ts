@@ -148,6 +148,11 @@ const cni = section(
       "/var/lib/cni",
       "Directory of cached results, results/NETWORK-POD-INTERFACE, in the form that other runtimes and tools use.",
     ),
+    netns_dir: setting(
+      emptyOr(/^\/./, "an absolute path"),
+      "/run/netns",
+      "Directory in which a pod's network namespace gets a name for its plugins, gantry-POD. Networks whose agents run in containers have it mounted there. Empty: the plugins are given a path below the state directory.",
+    ),
     max_networks: setting(
       count(0, 64),
       1,

@@ -164,9 +164,9 @@ async function collectGarbage(context: EngineContext): Promise<void> {
   for (const { name, kind } of context.snapshotter.list())
     if (kind !== "committed" && !containerIds.has(snapshotOwner(name)))
       attempt("snapshot", name, context.snapshotter.remove(name));
+  for (const id of await directoriesIn(podsDirectory(context.stateDirectory)))
+    if (!podIds.has(id)) attempt("pod directory", id, discardPodDirectory(context, id));
   await Promise.all(steps);
-  const directories = await directoriesIn(podsDirectory(context.stateDirectory));
-  const goneDirectories = directories.filter((id) => !podIds.has(id));
   const released = [...context.pods.all()].filter((entry) => entry.networkReleased);
   for (const entry of released) podIds.delete(entry.sandbox.id);
   try {
@@ -174,10 +174,6 @@ async function collectGarbage(context: EngineContext): Promise<void> {
   } catch (error) {
     context.log.error({ err: errorMessage(error) }, "collecting the networks of gone pods failed");
   }
-  // Last: a network may need a pod's namespace to take back what it has made.
-  steps.length = 0;
-  for (const id of goneDirectories) attempt("pod directory", id, discardPodDirectory(context, id));
-  await Promise.all(steps);
 }
 
 async function discardPodDirectory(context: EngineContext, id: string): Promise<void> {

@@ -5,7 +5,8 @@ import { statfs, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { isMountPoint, listMountsBelow, mountTmpfs, unmount } from "./mount.ts";
+import { getNamespaceInode, pinNamespaces, unpinNamespaces } from "./namespace.ts";
+import { bindMount, isMountPoint, listMountsBelow, mountTmpfs, unmount } from "./mount.ts";
 
 const base = mkdtempSync(join(tmpdir(), "gantry-mount-"));
 const options = { sizeBytes: 1 << 20, mode: 0o1777, nosuid: true, nodev: true, noexec: true };
@@ -34,6 +35,27 @@ test("a tmpfs of the size, mode and flags asked for", async () => {
   assert.match(line ?? "", /nosuid,nodev,noexec/);
   await unmount(target);
   assert.equal(isMountPoint(target), false);
+});
+
+test("a namespace gets a second name", async () => {
+  const target = join(base, "second");
+  writeFileSync(target, "");
+  const pins = join(base, "pins");
+  await pinNamespaces({
+    directory: pins,
+    net: true,
+    ipc: false,
+    uts: false,
+    loopback: true,
+    sysctls: [],
+  });
+  await bindMount(join(pins, "net"), target);
+  await unpinNamespaces(pins);
+  assert.ok(getNamespaceInode(target) > 0n, "and outlives the first");
+  await unmount(target);
+  const link = join(base, "to-second");
+  symlinkSync("second", link);
+  await assert.rejects(bindMount(base, link), /ENOTDIR|ELOOP|EINVAL/);
 });
 
 test("unmount takes a whole stack, and nothing is no error", async () => {

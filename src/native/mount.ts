@@ -17,6 +17,7 @@ interface MountBinding {
     uid: number,
     gid: number,
   ): Promise<void>;
+  mountBind(source: string, target: string): Promise<void>;
   unmount(target: string): Promise<void>;
   isMountPoint(path: string): boolean;
 }
@@ -42,6 +43,15 @@ export async function mountTmpfs(target: string, options: TmpfsOptions): Promise
     await native.mountTmpfs(target, sizeBytes, mode, nosuid, nodev, noexec, uid, gid);
   } catch (error) {
     throw wrapError("mount tmpfs", error);
+  }
+}
+
+/** Lets a file or directory appear at an existing other one, too, which may not be a symlink. */
+export async function bindMount(source: string, target: string): Promise<void> {
+  try {
+    await native.mountBind(source, target);
+  } catch (error) {
+    throw wrapError("bind mount", error);
   }
 }
 

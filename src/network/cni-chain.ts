@@ -12,7 +12,7 @@ import { errorMessage, GantryError, wrapError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import type { CniAttachment, CniCache } from "./cni-cache.ts";
 import type { CniNetworkConf, CniPluginConf } from "./cni-conf.ts";
-import type { CniNamespaces } from "./cni-namespace.ts";
+import { presentNamespace } from "./cni-namespace.ts";
 import type { CniPlugins } from "./cni-plugin.ts";
 import { cniResult } from "./cni-result.ts";
 import { cniVersionAtLeast } from "./cni-version.ts";
@@ -21,12 +21,10 @@ import type { JsonObject } from "./json-value.ts";
 export class CniChain {
   readonly #plugins: CniPlugins;
   readonly #cache: CniCache;
-  readonly #namespaces: CniNamespaces;
 
-  constructor(plugins: CniPlugins, cache: CniCache, namespaces: CniNamespaces) {
+  constructor(plugins: CniPlugins, cache: CniCache) {
     this.#plugins = plugins;
     this.#cache = cache;
-    this.#namespaces = namespaces;
   }
 
   /** @throws failed-precondition where a plugin is missing; nothing has been run then. */
@@ -50,7 +48,7 @@ export class CniChain {
 
   async del(network: CniNetworkConf, attachment: CniAttachment, signal: AbortSignal): Promise<void> {
     const result = await this.#result(network, attachment);
-    const present = { ...attachment, netnsPath: this.#namespaces.reach(attachment.netnsPath) };
+    const present = { ...attachment, netnsPath: presentNamespace(attachment.netnsPath) };
     for (const plugin of network.plugins.toReversed()) {
       const input = requestConf(network, plugin, result, attachment.capabilityArgs);
       await this.#run(network, plugin, "DEL", present, input, signal);

@@ -1,38 +1,37 @@
 /**
- * Network namespaces of pods that are gone, kept until their plugins have detached them: several plugins learn from
- * the namespace what to take back on the host. The pin may go meanwhile; a descriptor keeps what it pinned.
+ * The name by which plugins know a pod's network namespace: "/run/netns/gantry-POD", where agents of networks look that
+ * run in containers and have this directory mounted. A second mount of what the engine has pinned, with a life of its
+ * own: it goes when the last plugin has detached the pod, since several learn from the namespace what to take back.
  */
-import { closeSync, constants, openSync } from "node:fs";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { bindMount, unmount } from "../native/mount.ts";
 import { getNamespaceInode } from "../native/namespace.ts";
 
-export class CniNamespaces {
-  readonly #held = new Map<string, number>();
-
-  /** Keeps the namespace of this path, if it is there. */
-  hold(path: string): void {
-    if (this.#held.has(path) || !isNamespace(path)) return;
-    this.#held.set(path, openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
-  }
-
-  release(path: string): void {
-    const fd = this.#held.get(path);
-    if (fd !== undefined) closeSync(fd);
-    this.#held.delete(path);
-  }
-
-  /** A path by which plugins reach it now; empty where it is gone, as the specification has it for DEL. */
-  reach(path: string): string {
-    if (isNamespace(path)) return path;
-    const fd = this.#held.get(path);
-    return fd === undefined ? "" : `/proc/${process.pid}/fd/${fd}`;
-  }
+/** The path; nothing is made yet. */
+export function publishedNamespace(directory: string, podSandboxId: string): string {
+  return join(directory, `gantry-${podSandboxId}`);
 }
 
-function isNamespace(path: string): boolean {
+/** Makes it. What is there when it rejects, `withdrawNamespace` removes. */
+export async function publishNamespace(netnsPath: string, published: string): Promise<void> {
+  await mkdir(dirname(published), { recursive: true, mode: 0o755 });
+  await writeFile(published, "", { mode: 0o444 });
+  await bindMount(netnsPath, published);
+}
+
+/** Removes it; what is gone is no error. */
+export async function withdrawNamespace(published: string): Promise<void> {
+  await unmount(published);
+  await rm(published, { force: true });
+}
+
+/** The path, or empty where there is no namespace any more, as the specification has it for DEL. */
+export function presentNamespace(path: string): string {
   try {
     getNamespaceInode(path);
-    return true;
+    return path;
   } catch {
-    return false;
+    return "";
   }
 }

@@ -60,6 +60,7 @@ export class CniFixture {
       confDirectory: this.confDirectory,
       pluginDirectories: [join(this.directory, "no-such-directory"), this.pluginDirectory],
       cacheDirectory: this.cacheDirectory,
+      netnsDirectory: "",
       maxNetworks: 1,
       confTemplate: "",
       pluginTimeoutMs: 20_000,

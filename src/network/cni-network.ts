@@ -19,7 +19,7 @@ import { CniCache, type CniAttachment } from "./cni-cache.ts";
 import { CniChain } from "./cni-chain.ts";
 import { readKeptConf } from "./cni-conf.ts";
 import { CniConfWatch } from "./cni-conf-watch.ts";
-import { CniNamespaces } from "./cni-namespace.ts";
+import { publishedNamespace, publishNamespace, withdrawNamespace } from "./cni-namespace.ts";
 import { CniPlugins } from "./cni-plugin.ts";
 import { CniSweep } from "./cni-sweep.ts";
 import type { CniRecordTable, PodCidrTable } from "./cni-records.ts";
@@ -37,6 +37,8 @@ export interface CniNetworkOptions {
   pluginDirectories: readonly string[];
   /** "/var/lib/cni": cached results. */
   cacheDirectory: string;
+  /** "/run/netns": where namespaces get a name for the plugins; empty: they have the engine's. */
+  netnsDirectory: string;
   /** How many networks a pod is attached to: eth0, eth1, …; 0: to all. */
   maxNetworks: number;
   /** A file to make a configuration from; empty: none. */
@@ -87,14 +89,12 @@ class CniNetwork implements PodNetwork {
     this.#records = records;
     this.#cache = new CniCache(options.cacheDirectory);
     this.#plugins = new CniPlugins({ directories, timeoutMs, log });
-    const namespaces = new CniNamespaces();
-    this.#chain = new CniChain(this.#plugins, this.#cache, namespaces);
+    this.#chain = new CniChain(this.#plugins, this.#cache);
     this.#status = new CniStatus(this.#chain);
     const versions = new CniVersions(this.#plugins, log);
     this.#sweep = new CniSweep({
       directories,
       records,
-      namespaces,
       cache: this.#cache,
       chain: this.#chain,
       lock: this.#lock,
@@ -145,11 +145,13 @@ class CniNetwork implements PodNetwork {
     if (this.#conf.current.length === 0) await this.#conf.reload();
     const networks = this.#conf.current;
     if (networks.length === 0) throw new GantryError("unavailable", this.#missing());
+    const { netnsDirectory } = this.#options;
+    const published = netnsDirectory === "" ? undefined : publishedNamespace(netnsDirectory, podSandboxId);
     const attachments = networks.map(({ name, text }, index): CniAttachment => ({
       containerId: podSandboxId,
       network: name,
       ifName: ifNameOf(index),
-      netnsPath: request.netnsPath,
+      netnsPath: published ?? request.netnsPath,
       args: cniArgs(request),
       capabilityArgs: capabilityArgs(request, this.#podCidrs()),
       configuration: text,
@@ -158,9 +160,11 @@ class CniNetwork implements PodNetwork {
       // A repeated set-up starts anew.
       await this.#detach(podSandboxId, signal);
       for (const network of networks) await this.#chain.requirePlugins(network);
-      this.#records.put(podSandboxId, { attachments });
+      this.#records.put(podSandboxId, { attachments, ...(published !== undefined && { published }) });
       failpoint("cni-setup:record");
       try {
+        if (published !== undefined) await publishNamespace(request.netnsPath, published);
+        failpoint("cni-setup:namespace");
         const state: CniPodState = { attachments: [] };
         for (const [index, network] of networks.entries()) {
           const attachment = attachments[index] as CniAttachment;
@@ -228,6 +232,8 @@ class CniNetwork implements PodNetwork {
     if (!record) return;
     for (const attachment of record.attachments.toReversed())
       await this.#chain.del(readKeptConf(attachment.configuration), attachment, signal);
+    if (record.published !== undefined) await withdrawNamespace(record.published);
+    failpoint("cni-teardown:namespace");
     this.#records.delete(podSandboxId);
     failpoint("cni-teardown:record");
   }

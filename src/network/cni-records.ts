@@ -8,6 +8,8 @@ import type { CniAttachment } from "./cni-cache.ts";
 export interface CniPodRecord {
   /** In the order in which they are made. */
   attachments: CniAttachment[];
+  /** The name of the namespace that was made for the plugins; absent where they have the engine's. */
+  published?: string;
 }
 
 /** What a RecordTable of the record store offers, as far as it is needed here. */

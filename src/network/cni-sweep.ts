@@ -12,7 +12,6 @@ import type { SharedLock } from "../base/shared-lock.ts";
 import type { CniCache } from "./cni-cache.ts";
 import type { CniChain } from "./cni-chain.ts";
 import { readKeptConf, type CniNetworkConf } from "./cni-conf.ts";
-import type { CniNamespaces } from "./cni-namespace.ts";
 import { outliveOrphans } from "./cni-orphans.ts";
 import type { CniRecordTable } from "./cni-records.ts";
 
@@ -25,7 +24,6 @@ const ORPHAN_PATIENCE_MS = 5_000;
 export interface CniSweepOptions {
   directories: readonly string[];
   records: CniRecordTable;
-  namespaces: CniNamespaces;
   cache: CniCache;
   chain: CniChain;
   lock: SharedLock;
@@ -64,7 +62,7 @@ export class CniSweep {
     const ids = records.list().map(({ id }) => id);
     this.#known = new Set(ids.filter((id) => podSandboxIds.has(id)));
     this.#inherited = new Set(ids);
-    for (const id of ids) if (!podSandboxIds.has(id)) this.#keep(id);
+    for (const id of ids) if (!podSandboxIds.has(id)) this.#abandoned.add(id);
     this.#orphans = outliveOrphans(this.#inherited, directories, ORPHAN_PATIENCE_MS, this.#end.signal).catch(
       (error: unknown) => log.warn({ err: errorMessage(error) }, "looking for plugins that still run failed"),
     );
@@ -91,7 +89,7 @@ export class CniSweep {
 
   /** A pod that never came to be, and could not be detached. */
   abandon(podSandboxId: string): void {
-    this.#keep(podSandboxId);
+    this.#abandoned.add(podSandboxId);
     this.#retryLater();
   }
 
@@ -110,13 +108,6 @@ export class CniSweep {
     await this.#work;
   }
 
-  /** To be detached, with its namespace. */
-  #keep(podSandboxId: string): void {
-    const { records, namespaces } = this.#options;
-    this.#abandoned.add(podSandboxId);
-    for (const { netnsPath } of records.get(podSandboxId)?.attachments ?? []) namespaces.hold(netnsPath);
-  }
-
   #then(step: () => Promise<void>): void {
     this.#work = this.#work.then(async () => {
       if (this.#end.signal.aborted) return;
@@ -127,14 +118,12 @@ export class CniSweep {
   }
 
   async #detachAbandoned(): Promise<void> {
-    const { detach, records, namespaces, log } = this.#options;
+    const { detach, log } = this.#options;
     for (const podSandboxId of [...this.#abandoned]) {
       const signal = AbortSignal.any([this.#end.signal, AbortSignal.timeout(DETACH_MS)]);
-      const attachments = records.get(podSandboxId)?.attachments ?? [];
       try {
         await detach(podSandboxId, signal);
         this.#abandoned.delete(podSandboxId);
-        for (const { netnsPath } of attachments) namespaces.release(netnsPath);
         log.info({ podSandboxId }, "detached a pod that is gone");
       } catch (error) {
         if (this.#end.signal.aborted) return;

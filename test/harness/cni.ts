@@ -14,6 +14,7 @@ export function cniSettings(daemon: TestDaemon): string[] {
     "[cni]",
     `conf_dir = ${JSON.stringify(daemon.path("net.d"))}`,
     `bin_dirs = ${JSON.stringify([daemon.path("cni-bin"), CNI_PLUGINS])}`,
+    `netns_dir = ${JSON.stringify(daemon.path("netns"))}`,
     `cache_dir = ${JSON.stringify(daemon.path("cni-cache"))}`,
   ];
 }
