@@ -1,5 +1,6 @@
 /* Operations on mounts inside the root filesystem: new ones, binds, masked and read-only paths. */
 #define _GNU_SOURCE
+#include "copy_up.h"
 #include "mounting.h"
 #include "operations.h"
 #include "resolve.h"
@@ -32,9 +33,13 @@ int op_mount(struct plan_context *context, const struct wire_record *record) {
     PLAN_FD place = mount_place(context, target, op.flags & PLAN_MOUNT_PLAIN_TARGET);
     if (place < 0) return -1;
     uint32_t count = op.parameters.count;
-    PLAN_FD tree = mounting_filesystem(context, type, source, parameters, count, op.attributes, target);
-    if (tree < 0) return -1;
-    struct mount_change change = {.propagation = op.propagation};
+    /* What is read-only from the start could not be filled. */
+    bool filled = (op.flags & PLAN_MOUNT_COPY_UP) != 0;
+    uint64_t later = filled ? op.attributes & MOUNT_ATTR_RDONLY : 0;
+    uint64_t attributes = op.attributes & ~later;
+    PLAN_FD tree = mounting_filesystem(context, type, source, parameters, count, attributes, target);
+    if (tree < 0 || (filled && copy_up(context, place, tree, target) < 0)) return -1;
+    struct mount_change change = {.set = later, .propagation = op.propagation};
     return mounting_attach(context, tree, place, &change, target);
 }
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "wire.h"
 
-#define PLAN_FINGERPRINT 0xd78dd24bu
+#define PLAN_FINGERPRINT 0xaf39a9e4u
 
 #define PLAN_HEADER_MAGIC 0x4e4c5047u
 #define PLAN_HEADER_BYTES 0x10u
@@ -20,6 +20,7 @@
 #define PLAN_LAUNCH_JOIN_PIDFD 0x8u
 #define PLAN_LAUNCH_OLD_KERNEL 0x10u
 #define PLAN_MOUNT_PLAIN_TARGET 0x1u
+#define PLAN_MOUNT_COPY_UP 0x2u
 #define PLAN_BIND_RECURSIVE 0x1u
 #define PLAN_BIND_ON_PROCFS 0x2u
 #define PLAN_BIND_ID_MAP_RECURSIVE 0x4u

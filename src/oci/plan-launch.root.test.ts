@@ -4,6 +4,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
+  chownSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -12,6 +13,7 @@ import {
   readlinkSync,
   rmdirSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -71,6 +73,36 @@ describe("launching a container", () => {
     } finally {
       execFileSync("umount", ["-R", "-l", shared]);
     }
+  });
+
+  test("a tmpfs may begin with what it covers", async () => {
+    const directory = join(container.rootfs, "var/lib");
+    mkdirSync(join(directory, "deep/er"), { recursive: true });
+    writeFileSync(join(directory, "deep/file"), "content\n", { mode: 0o604 });
+    chownSync(join(directory, "deep/file"), 12, 34);
+    utimesSync(join(directory, "deep/file"), 1000, 2000);
+    chmodSync(join(directory, "deep/er"), 0o1711);
+    symlinkSync("/etc/passwd", join(directory, "link"));
+    execFileSync("mkfifo", [join(directory, "fifo")]);
+    for (const access of ["rw", "ro"]) {
+      const look =
+        "cd /var/lib; ls; stat -c '%a %u %g %Y %F' deep/file deep/er fifo; cat deep/file; readlink link";
+      const spec = container.spec(
+        `${look}; touch new && ls new; grep -c ' /var/lib tmpfs ${access}' /proc/mounts`,
+      );
+      const options = ["tmpcopyup", "nosuid", access];
+      spec.mounts?.push({ destination: "/var/lib", type: "tmpfs", source: "tmpfs", options });
+      const { stdout, message } = await container.run(spec);
+      assert.equal(message, undefined);
+      const seen = "deep\nfifo\nlink\n604 12 34 2000 regular file\n1711 0 0 ";
+      assert.ok(stdout.startsWith(seen), stdout);
+      assert.match(stdout, new RegExp(`fifo\ncontent\n/etc/passwd\n${access === "rw" ? "new\n" : ""}1\n$`));
+    }
+    assert.equal(existsSync(join(directory, "new")), false);
+    const spec = container.spec("true");
+    spec.mounts?.push({ destination: "/x", type: "bind", source: "/tmp", options: ["rbind"] });
+    spec.mounts?.push({ destination: "/y", type: "ramfs", source: "x", options: ["tmpcopyup"] });
+    assert.throws(() => container.run(spec), /mount on \/y: tmpcopyup is for a tmpfs/);
   });
 
   test("mounts what is asked for, with its options, and nothing of the host's is left", async () => {

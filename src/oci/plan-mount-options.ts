@@ -17,6 +17,8 @@ export interface MountOptions {
   own: MountChange;
   /** rro, rnosuid, …: of the mount and all below it. */
   recursive: MountChange;
+  /** "tmpcopyup" was among them: a tmpfs begins with what it covers. */
+  copyUp: boolean;
   /** MS_*; 0: not given. */
   propagation: bigint;
   /** Id-map the mount, or the whole tree. */
@@ -59,7 +61,7 @@ const PROPAGATION: Readonly<Record<string, bigint>> = {
 };
 
 const IGNORED = new Set(["defaults", "async", "nolazytime", "nomand", "loud", "silent", "norelatime"]);
-const UNSUPPORTED = new Set(["remount", "tmpcopyup"]);
+const UNSUPPORTED = new Set(["remount"]);
 
 /** Every word that has a meaning of its own here, sorted; others go to the filesystem. */
 export const KNOWN_MOUNT_OPTIONS: readonly string[] = [
@@ -108,6 +110,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     recursive: { set: 0n, clear: 0n },
     propagation: 0n,
     idMap: undefined,
+    copyUp: false,
     parameters: [],
   };
   for (const option of options) {
@@ -119,6 +122,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     else if (own) merge(result.own, own);
     else if (recursive) merge(result.recursive, recursive);
     else if (propagation !== undefined) result.propagation = propagation;
+    else if (option === "tmpcopyup") result.copyUp = true;
     else if (UNSUPPORTED.has(option)) {
       throw new GantryError("unimplemented", `mount option ${JSON.stringify(option)} is not supported`);
     } else if (!IGNORED.has(option)) result.parameters.push(option);

@@ -9,7 +9,7 @@ import { labelledRootfs, overlayFields, type PlanRootfs } from "./plan-rootfs.ts
 import { PLAN_TABLE, type PlanWriter } from "./plan.ts";
 import type { Mount } from "./runtime-spec.ts";
 
-const { plainTarget } = PLAN_TABLE.constants.mount;
+const { plainTarget, copyUp } = PLAN_TABLE.constants.mount;
 const { recursive, onProcfs, idMapRecursive } = PLAN_TABLE.constants.bind;
 
 /** Files of procfs that other runtimes let a mount cover, too: what lxcfs stands in for, and two switches. */
@@ -129,10 +129,15 @@ function addFilesystem(
 ): void {
   /* Programs trust what they find there, and so does the runtime: never through a link in the image. */
   const plain = type === "proc" || type === "sysfs";
+  if (options.copyUp && type !== "tmpfs")
+    throw new GantryError(
+      "invalid-argument",
+      `mount on ${target}: tmpcopyup is for a tmpfs, not for ${type}`,
+    );
   plan.add("mount", {
     attributes: options.own.set | options.recursive.set,
     propagation: options.propagation,
-    flags: plain ? plainTarget : 0,
+    flags: (plain ? plainTarget : 0) | (options.copyUp ? copyUp : 0),
     type,
     source,
     target,

@@ -33,6 +33,8 @@ export const PLAN_TABLE = {
     mount: {
       /** The target itself must be a directory that is reached without symbolic links. */
       plainTarget: 1,
+      /** What the target holds is copied into the new filesystem. */
+      copyUp: 2,
     },
     bind: { recursive: 1, onProcfs: 2, idMapRecursive: 4 },
     pivot: { chroot: 1, detachShared: 2 },
