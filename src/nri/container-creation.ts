@@ -69,7 +69,7 @@ export class ContainerCreation {
         if (reply.reject)
           throw new GantryError(
             "permission-denied",
-            `validator plugin "${plugin.name}" refused the adjustment: ${reply.reason || "no reason given"}`,
+            `validator plugin "${plugin.name}" refused the adjustment: ${reply.reason.slice(0, 1024) || "no reason given"}`,
           );
       }),
     );

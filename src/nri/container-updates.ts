@@ -10,6 +10,8 @@ import type { EvictionIn, ResourcesIn, UpdateIn } from "./messages.ts";
 import { claimResources, FieldOwners } from "./owners.ts";
 import { changeWith } from "./resources.ts";
 
+/** Of a plugin's words. */
+const MAX_REASON = 1024;
 /** An update waits for a start or removal of its container. */
 const UPDATE_TIMEOUT_MS = 10_000;
 
@@ -80,7 +82,7 @@ export class ContainerUpdates {
     return result;
   }
 
-  /** Makes the updates and the evictions. @throws for the first update that fails and may not. */
+  /** Makes the updates and begins the evictions. @throws for the first update that fails and may not. */
   async apply(control: LifecycleControl, log: Logger): Promise<void> {
     for (const wanted of this.#wanted) {
       try {
@@ -94,13 +96,13 @@ export class ContainerUpdates {
         );
       }
     }
-    for (const { container_id: id, reason, plugin } of this.#evictions) {
-      try {
-        await control.evictContainer(id, `plugin "${plugin}": ${reason}`);
-      } catch (error) {
-        log.warn({ plugin, containerId: id, err: errorMessage(error) }, "eviction of a container failed");
-      }
-    }
+    // Not waited for: its end is an event, for which the plugin that asks may not be ready yet.
+    for (const { container_id: id, reason, plugin } of this.#evictions)
+      control
+        .evictContainer(id, `plugin "${plugin}": ${reason.slice(0, MAX_REASON)}`)
+        .catch((error: unknown) =>
+          log.warn({ plugin, containerId: id, err: errorMessage(error) }, "eviction of a container failed"),
+        );
   }
 }
 

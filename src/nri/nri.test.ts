@@ -5,6 +5,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../base/errors.ts";
 import { silentLogger } from "../base/logger.ts";
+import { NO_RESOURCES } from "../engine/container-spec.ts";
 import { createEngine } from "../engine/create-engine.ts";
 import type { Engine } from "../engine/engine.ts";
 import { FakeParts } from "../engine/fake-parts.ts";
@@ -388,7 +389,7 @@ test("updates of other containers are made; one that fails takes the new contain
   await engine.startContainer(evicted, never);
   plugin.answers.CreateContainer = () => ({ evict: [{ container_id: evicted, reason: "room" }] });
   await engine.createContainer(pod, containerConfig(named("f")), never);
-  assert.equal(engine.container(evicted).state, "exited");
+  while (engine.container(evicted).state !== "exited") await sleep(5);
 });
 
 test("a plugin may change an update, and ask for some by itself", async () => {
@@ -425,6 +426,29 @@ test("a plugin may change an update, and ask for some by itself", async () => {
     1,
     "no event of its own",
   );
+});
+
+test("a pod's resources are told before and after their change, and a plugin may refuse", async () => {
+  await begin();
+  const plugin = await join_("10-pods");
+  const pod = await podOf("p");
+  const resources = { ...NO_RESOURCES, cpuShares: 5 };
+  await engine.updatePodSandboxResources(pod, { resources }, never);
+  await engine.removePodSandbox(pod, never);
+  assert.deepEqual(
+    plugin.calls.slice(3).map((call) => call.split(" ")[0]),
+    ["UpdatePodSandbox", "PostUpdatePodSandbox", "StopPodSandbox", "RemovePodSandbox"],
+  );
+  const { pod: shown } = plugin.last.get("PostUpdatePodSandbox") as {
+    pod: { linux: { pod_resources: { cpu: { shares: object } } } };
+  };
+  assert.deepEqual(shown.linux.pod_resources.cpu.shares, { value: "5" });
+  const other = await podOf("q");
+  plugin.answers.UpdatePodSandbox = () => {
+    throw new Error("too much");
+  };
+  await assert.rejects(engine.updatePodSandboxResources(other, { resources }, never), /"10-pods".*too much/);
+  assert.equal(engine.podSandbox(other).resources, undefined);
 });
 
 test("a plugin gets what it subscribed to, and an old one gets state changes", async () => {

@@ -28,6 +28,8 @@ const MAX_SERVING_BYTES = 4 * MAX_MESSAGE_BYTES;
 /** Of what the peer has not read yet. */
 const MAX_UNSENT_BYTES = 4 * MAX_MESSAGE_BYTES;
 
+/** Of a peer's error: it goes into a reply of the CRI, and into the log. */
+const MAX_ERROR = 2048;
 /** The reason of a connection that the peer closed. */
 export const PEER_LEFT = "the plugin has gone";
 
@@ -150,7 +152,8 @@ export class TtrpcConnection {
       throw new GantryError("invalid-argument", `response to stream ${frame.streamId}, which is not open`);
     this.#calls.delete(frame.streamId);
     const { status, payload } = responses.decode(frame.payload);
-    if (status && status.code !== 0) call.reject(new TtrpcStatusError(status.code, status.message));
+    if (status && status.code !== 0)
+      call.reject(new TtrpcStatusError(status.code, status.message.slice(0, MAX_ERROR)));
     else call.resolve(payload);
   }
 
