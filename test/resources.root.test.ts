@@ -154,6 +154,49 @@ test("an update that is refused in a part changes nothing", { skip: onV1 }, asyn
   }
 });
 
+test("what is cached of files does not keep a limit from being lowered", { skip: onV1 }, async () => {
+  const id = await create({ memory_limit_in_bytes: 64 * MiB }, [
+    "sh",
+    "-c",
+    "head -c 40000000 /dev/zero > /file; sync; sleep 1000",
+  ]);
+  await start(id);
+  for (let used = 0; used < 40_000_000;) used = Number(await limit(id, "memory.usage_in_bytes"));
+  await update(id, { memory_limit_in_bytes: 16 * MiB });
+  assert.equal(await limit(id, "memory.limit_in_bytes"), String(16 * MiB));
+});
+
+test("updates at once with each other, with the end and with the removal of the container", async () => {
+  const settled = async (id: string, ends: () => Promise<unknown>): Promise<number[]> => {
+    const updates = Array.from({ length: 12 }, (_, n) =>
+      update(id, { cpu_shares: 100 + n, memory_limit_in_bytes: (32 + n) * MiB }),
+    );
+    const end = ends();
+    const more = Array.from({ length: 12 }, (_, n) => update(id, { cpu_shares: 200 + n }));
+    const outcomes = await Promise.allSettled([...updates, ...more]);
+    await end;
+    return outcomes.flatMap((outcome) =>
+      outcome.status === "rejected" ? [(outcome.reason as { code: number }).code] : [],
+    );
+  };
+  const allowed = (codes: number[], ...expected: number[]): void =>
+    assert.ok(
+      codes.every((each) => expected.includes(each)),
+      codes.join(),
+    );
+  const kept = await create();
+  const started = await settled(kept, () => start(kept));
+  assert.deepEqual(started, []);
+  assert.deepEqual((await recorded(kept))["cpu_shares"], "211");
+  if (!v2) assert.equal(await limit(kept, "cpu.shares"), "211");
+  const stopped = await settled(kept, () => work.client.StopContainer({ container_id: kept, timeout: 0 }));
+  allowed(stopped, code.FAILED_PRECONDITION);
+  const gone = await create();
+  await start(gone);
+  const removed = await settled(gone, () => work.client.RemoveContainer({ container_id: gone }));
+  allowed(removed, code.FAILED_PRECONDITION, code.NOT_FOUND);
+});
+
 test("who can be updated", async () => {
   await assert.rejects(update("nobody", { cpu_shares: 5 }), { code: code.NOT_FOUND });
   const id = await create(undefined, ["true"]);

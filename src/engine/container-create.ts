@@ -117,7 +117,6 @@ async function build(
     };
     await admitContainer(context, { container, cgroupPath }, spec, () => requireReady(sandbox), signal);
     failpoint("container-create:record");
-    context.events.container("created", { container, cgroupPath });
     undo.disarm();
     return id;
   } catch (error) {

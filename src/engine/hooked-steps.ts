@@ -25,6 +25,8 @@ export async function admitPod(
   const commit = (): void => {
     signal.throwIfAborted();
     context.pods.save(entry);
+    context.events.pod("created", entry);
+    context.events.pod("started", entry);
   };
   if (context.hooks) await context.hooks.runPodSandbox(hookedPod(context, entry.sandbox), commit, signal);
   else commit();
@@ -42,8 +44,12 @@ export async function admitContainer(
   signal: AbortSignal,
 ): Promise<void> {
   const { hooks } = context;
+  const commit = (stored: Spec): void => {
+    context.containers.add(entry, stored);
+    context.events.container("created", entry);
+  };
   if (!hooks) {
-    context.containers.add(entry, spec);
+    commit(spec);
     return;
   }
   let added = false;
@@ -54,7 +60,7 @@ export async function admitContainer(
         const stored = adjusted ? await adjustedEntry(context, entry, adjusted) : spec;
         signal.throwIfAborted();
         check();
-        context.containers.add(entry, stored);
+        commit(stored);
         added = true;
       },
       signal,
@@ -84,7 +90,10 @@ export async function tellPodStopped(context: EngineContext, entry: PodSandboxEn
 
 /** Deletes the record of a pod sandbox of which nothing is left. */
 export async function forgetPod(context: EngineContext, entry: PodSandboxEntry): Promise<void> {
-  const commit = (): void => context.pods.delete(entry);
+  const commit = (): void => {
+    context.pods.delete(entry);
+    context.events.pod("deleted", entry);
+  };
   if (context.hooks) await context.hooks.removePodSandbox(hookedPod(context, entry.sandbox), commit);
   else commit();
 }

@@ -110,8 +110,6 @@ async function build(
     }
     await admitPod(context, entry, signal);
     failpoint("pod-run:record");
-    context.events.pod("created", entry);
-    context.events.pod("started", entry);
     if (entry.pause) watchPause(context, entry);
     undo.disarm();
     return id;

@@ -40,7 +40,6 @@ export async function removePodSandbox(
     failpoint("pod-remove:cgroup");
     await forgetPod(context, entry);
     failpoint("pod-remove:record");
-    context.events.pod("deleted", entry);
   });
 }
 
