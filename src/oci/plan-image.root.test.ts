@@ -1,9 +1,11 @@
 /** Image volumes, mounted for real, with the kernel's newer and older ways. Needs root. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import type { PlanRootfs } from "./plan-compile.ts";
+import { shimProgram } from "../native/addon.ts";
+import { compilePlan, type PlanRootfs } from "./plan-compile.ts";
 import { TestContainer } from "./plan-test-container.ts";
 
 let container: TestContainer;
@@ -86,6 +88,25 @@ describe("an image volume", () => {
       });
     }
   }
+
+  test("reaches no mount of the host's, even where the root is to be shared with it", async () => {
+    for (const oldKernel of [false, true]) {
+      const seen = join(container.directory, "seen");
+      const spec = container.spec("cat /v/etc/name", {}, { rootfsPropagation: "rshared" });
+      spec.mounts?.push({ destination: "/v", type: "image", source: "overlay" });
+      const look = { path: "/bin/sh", args: ["sh", "-c", `cat /proc/self/mountinfo > ${seen}`] };
+      spec.hooks = { createRuntime: [look] };
+      // As on a host whose root is shared, in a mount namespace of the test's own.
+      const plan = join(container.directory, "plan");
+      writeFileSync(plan, compilePlan(spec, container.options({ images, oldKernel })));
+      const script = `mount --make-rshared / && exec ${shimProgram} launch --wait --plan-fd 3 --result-fd 4 3<${plan} 4>${plan}.result`;
+      const launched = spawnSync("unshare", ["-m", "--propagation", "private", "sh", "-c", script]);
+      assert.equal(launched.stdout.toString(), "high\n", launched.stderr.toString());
+      const mounts = readFileSync(seen, "utf8");
+      assert.match(mounts, / shared:/);
+      assert.ok(!mounts.includes(container.directory), mounts);
+    }
+  });
 
   test("is refused where the plan is told of no such image", () => {
     const spec = container.spec("true");

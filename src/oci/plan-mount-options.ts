@@ -70,6 +70,7 @@ export const KNOWN_MOUNT_OPTIONS: readonly string[] = [
   ...IGNORED,
   "bind",
   "rbind",
+  "tmpcopyup",
 ].toSorted();
 
 /** The value of MS_* for rootfsPropagation or a mount's option, "rslave"; undefined for other words. */
