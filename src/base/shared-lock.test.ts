@@ -34,8 +34,10 @@ test("who gives up waiting holds nobody up, and who came before is still waited 
   const held = lock.shared(never, () => gate.promise);
   const gone = new AbortController();
   const given = lock.alone(gone.signal, () => Promise.reject(new Error("must not run")));
+  const behind = lock.shared(never, async () => "behind");
   gone.abort(new Error("client left"));
   await assert.rejects(given, /client left/);
+  assert.equal(await behind, "behind");
   let ran = false;
   const alone = lock.alone(never, async () => void (ran = true));
   await Promise.resolve();

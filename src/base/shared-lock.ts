@@ -7,7 +7,7 @@ import { abortable } from "./abort.ts";
 export class SharedLock {
   /** Ends when everybody who came before the next one to be alone is done. */
   #sharers: Promise<unknown> = Promise.resolve();
-  /** Ends when the last one who came to be alone is done. */
+  /** Ends when nobody who came to be alone waits or works any more. */
   #alone: Promise<unknown> = Promise.resolve();
 
   /** Runs the work beside others that share, not beside one that is alone. An abort while waiting rejects at once. */
@@ -27,7 +27,8 @@ export class SharedLock {
   async alone<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     const before = Promise.all([this.#sharers, this.#alone]);
     const turn = Promise.withResolvers<void>();
-    this.#alone = Promise.all([before, turn.promise]);
+    // Not what it waits for: who gives up waiting leaves nobody waiting in its place.
+    this.#alone = Promise.all([this.#alone, turn.promise]);
     try {
       await abortable(before, signal);
       return await work();

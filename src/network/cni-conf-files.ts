@@ -11,6 +11,7 @@ import { extname, join } from "node:path";
 import { errnoCode, GantryError, wrapError } from "../base/errors.ts";
 import {
   parseConfList,
+  parsePluginConf,
   parseSingleConf,
   settleConf,
   type CniConfDraft,
@@ -66,7 +67,9 @@ async function morePlugins(directory: string, { name }: CniConfDraft): Promise<J
   return Promise.all(
     names.map(async (file) => {
       try {
-        return JSON.parse(await readSmallFile(join(below, file))) as JsonObject;
+        const plugin: unknown = JSON.parse(await readSmallFile(join(below, file)));
+        parsePluginConf(plugin);
+        return plugin as JsonObject;
       } catch (error) {
         throw wrapError(join(below, file), error, "failed-precondition");
       }

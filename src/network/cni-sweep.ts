@@ -12,11 +12,14 @@ import type { SharedLock } from "../base/shared-lock.ts";
 import type { CniCache } from "./cni-cache.ts";
 import type { CniChain } from "./cni-chain.ts";
 import { readKeptConf, type CniNetworkConf } from "./cni-conf.ts";
+import { presentNamespace } from "./cni-namespace.ts";
 import { outliveOrphans } from "./cni-orphans.ts";
 import type { CniRecordTable } from "./cni-records.ts";
 
 const RETRY_MS = 30_000;
 const DETACH_MS = 60_000;
+/** Pods wait for who waits to be alone: one that hangs is not to hold up the others. */
+const GC_WAIT_MS = 10_000;
 const GC_MS = 60_000;
 const CHECK_MS = 30_000;
 const ORPHAN_PATIENCE_MS = 5_000;
@@ -148,7 +151,8 @@ export class CniSweep {
     if (this.#collected || this.#networks.length === 0) return;
     this.#collected = true;
     const signal = AbortSignal.any([this.#end.signal, AbortSignal.timeout(GC_MS)]);
-    await lock.alone(signal, async () => {
+    const wait = AbortSignal.any([this.#end.signal, AbortSignal.timeout(GC_WAIT_MS)]);
+    await lock.alone(wait, async () => {
       const own = records.list().flatMap(({ record }) => record.attachments);
       for (const network of this.#networks) {
         const valid = [
@@ -173,7 +177,9 @@ export class CniSweep {
     try {
       await exclusively(podSandboxId, signal, async () => {
         for (const attachment of records.get(podSandboxId)?.attachments ?? [])
-          await chain.check(readKeptConf(attachment.configuration), attachment, signal);
+          // Without its namespace, after a reboot, there is nothing to be checked.
+          if (presentNamespace(attachment.netnsPath) !== "")
+            await chain.check(readKeptConf(attachment.configuration), attachment, signal);
       });
     } catch (error) {
       if (this.#end.signal.aborted) return;
