@@ -142,7 +142,11 @@ export class CniSweep {
   #retryLater(): void {
     clearTimeout(this.#retry);
     if (this.#end.signal.aborted) return;
-    this.#retry = setTimeout(() => this.#then(() => this.#detachAbandoned()), RETRY_MS).unref();
+    const again = async (): Promise<void> => {
+      await this.#detachAbandoned();
+      await this.#collect();
+    };
+    this.#retry = setTimeout(() => this.#then(again), RETRY_MS).unref();
   }
 
   /** Once for each daemon. Attachments of other runtimes to the same network are theirs, and valid. */
@@ -152,7 +156,7 @@ export class CniSweep {
     this.#collected = true;
     const signal = AbortSignal.any([this.#end.signal, AbortSignal.timeout(GC_MS)]);
     const wait = AbortSignal.any([this.#end.signal, AbortSignal.timeout(GC_WAIT_MS)]);
-    await lock.alone(wait, async () => {
+    const collect = async (): Promise<void> => {
       const own = records.list().flatMap(({ record }) => record.attachments);
       for (const network of this.#networks) {
         const valid = [
@@ -167,6 +171,11 @@ export class CniSweep {
             log.warn({ err: errorMessage(error) }, "CNI garbage collection failed");
         });
       }
+    };
+    await lock.alone(wait, collect).catch((error: unknown) => {
+      this.#collected = false;
+      this.#retryLater();
+      throw error;
     });
   }
 
