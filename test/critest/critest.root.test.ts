@@ -71,3 +71,8 @@ test("critest passes", { timeout: 600_000 }, async () => {
 test("critest passes, four specs at once", { timeout: 600_000 }, async () => {
   assertWhole(await critest("--parallel", "4", "--skip", LEFT_OUT.join("|")));
 });
+
+test("critest's networking passes with CNI plugins", { timeout: 600_000 }, async () => {
+  const { runs } = await critest("--network", "cni", "--focus", "Networking");
+  assert.equal(runs[0]?.counts.passed, GROUPS["Networking"]);
+});
