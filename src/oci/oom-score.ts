@@ -13,23 +13,29 @@ export function permittedOomScore(wanted: number, { oomScoreAdjMin } = hostLimit
   return Math.max(wanted, oomScoreAdjMin);
 }
 
+/** Processes whose directories are open at once. */
+const AT_ONCE = 128;
+
 /** @returns how many processes were changed, and how many of those that should have been could not be. */
 export async function changeOomScore(
   group: Pick<Cgroup, "processes">,
   from: number,
   to: number,
 ): Promise<{ changed: number; refused: number }> {
-  const held = new Map<number, number>();
-  try {
-    for (const pid of await group.processes()) hold(held, pid);
-    // A pid in the group before and after its directory was opened is that directory's process.
-    const still = new Set(await group.processes());
-    const outcomes = [...held].filter(([pid]) => still.has(pid)).map(([, fd]) => changeOne(fd, from, to));
-    const count = (outcome: string): number => outcomes.filter((each) => each === outcome).length;
-    return { changed: count("changed"), refused: count("refused") };
-  } finally {
-    for (const fd of held.values()) closeSync(fd);
+  const count = { changed: 0, kept: 0, refused: 0 };
+  const pids = await group.processes();
+  for (let at = 0; at < pids.length; at += AT_ONCE) {
+    const held = new Map<number, number>();
+    try {
+      for (const pid of pids.slice(at, at + AT_ONCE)) hold(held, pid);
+      // A pid in the group before and after its directory was opened is that directory's process.
+      const still = new Set(await group.processes());
+      for (const [pid, directory] of held) if (still.has(pid)) count[changeOne(directory, from, to)] += 1;
+    } finally {
+      for (const directory of held.values()) closeSync(directory);
+    }
   }
+  return { changed: count.changed, refused: count.refused };
 }
 
 function hold(held: Map<number, number>, pid: number): void {
