@@ -1,6 +1,6 @@
 /** Pinned namespaces, for real. Needs root. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, mkdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -95,6 +95,72 @@ test("sysctls of a network namespace that is there", async () => {
   await assert.rejects(bad, { kind: "invalid-argument", message: /net\/ipv4\/conf\/none/ });
   await assert.rejects(writeNetworkSysctls("/etc/passwd", [["net/ipv4/ip_forward", "1"]]), /setns/);
   await unpinNamespaces(directory);
+});
+
+const MAPS = {
+  uids: [{ containerID: 0, hostID: 400_000, size: 1000 }],
+  gids: [{ containerID: 0, hostID: 500_000, size: 1000 }],
+};
+
+test("a user namespace owns the others, whose root sets them up", async () => {
+  const made = pins("user", {
+    hostname: "pod-8",
+    user: MAPS,
+    sysctls: [
+      ["kernel/shmmax", "4096000"],
+      ["fs/mqueue/msg_max", "12"],
+      ["net/ipv4/ip_unprivileged_port_start", "81"],
+    ],
+  });
+  const { directory } = made;
+  await pinNamespaces(made);
+  assert.deepEqual(readdirSync(directory).sort(), ["ipc", "net", "user", "uts"]);
+  const enter = ["user", "net", "ipc", "uts"].map((kind) => `--${kind}=${join(directory, kind)}`);
+  const script =
+    "cat /proc/self/uid_map /proc/self/gid_map; hostname; cat /proc/sys/kernel/shmmax /proc/sys/fs/mqueue/msg_max; " +
+    "hostname renamed && ip link set lo down && echo yes; echo 5 > /proc/sys/vm/swappiness";
+  const shell = ["setpriv", "--reuid=0", "--regid=0", "--clear-groups", "sh", "-c", script];
+  const { stdout, stderr } = spawnSync("nsenter", [...enter, ...shell], { encoding: "utf8" });
+  assert.deepEqual(
+    stdout
+      .trim()
+      .split("\n")
+      .map((line) => line.trim().replaceAll(/ +/g, " ")),
+    ["0 400000 1000", "0 500000 1000", "pod-8", "4096000", "12", "yes"],
+  );
+  assert.match(stderr, /swappiness: Permission denied/);
+  await unpinNamespaces(directory);
+  assert.deepEqual(await listMountsBelow(base), []);
+});
+
+test("a user namespace that cannot be is told, and leaves nothing", async () => {
+  const overlapping = { ...MAPS, uids: [...MAPS.uids, ...MAPS.uids] };
+  await assert.rejects(pinNamespaces(pins("overlap", { user: overlapping })), /uid_map/);
+  await assert.rejects(pinNamespaces(pins("sysctl", { user: MAPS, sysctls: [["kernel/shmmax", "many"]] })), {
+    kind: "invalid-argument",
+  });
+  await pinNamespaces(pins("taken", { user: MAPS }));
+  await assert.rejects(pinNamespaces(pins("taken", { user: MAPS })), { kind: "already-exists" });
+  await unpinNamespaces(join(base, "taken"));
+  assert.deepEqual(await listMountsBelow(base), []);
+  assert.deepEqual(
+    readdirSync(base).filter((name) => ["overlap", "sysctl", "taken"].includes(name)),
+    [],
+  );
+});
+
+test("100 user namespaces leave no process and no descriptor behind", async () => {
+  const children = (): string => readFileSync(`/proc/self/task/${process.pid}/children`, "utf8");
+  const [before, descriptors] = [children(), readdirSync("/proc/self/fd").length];
+  await Promise.all(
+    Array.from({ length: 100 }, async (_, index) => {
+      const made = pins(`user-${index}`, { user: MAPS });
+      await pinNamespaces(made);
+      await unpinNamespaces(made.directory);
+    }),
+  );
+  assert.equal(children(), before);
+  assert.equal(readdirSync("/proc/self/fd").length, descriptors);
 });
 
 test("pins that are there already stay as they are", async () => {

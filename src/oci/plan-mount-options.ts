@@ -71,6 +71,8 @@ export const KNOWN_MOUNT_OPTIONS: readonly string[] = [
   "bind",
   "rbind",
   "tmpcopyup",
+  "idmap",
+  "ridmap",
 ].toSorted();
 
 /** The value of MS_* for rootfsPropagation or a mount's option, "rslave"; undefined for other words. */
