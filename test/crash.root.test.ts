@@ -71,6 +71,7 @@ for (const point of FAILPOINTS.filter((name) => !/^(recovery:|cni-)/.test(name))
         name: point.replace(":", "-"),
         logDirectory: setting.daemon.path("logs"),
         device: "test.example/hooked=one",
+        userNamespace: point.startsWith("pod-"),
       });
     await atRest();
     assert.equal(keeper.deaths - deaths, 1, `${point} was passed`);
@@ -117,14 +118,19 @@ test("the daemon dies at random moments while several clients work", async () =>
   const deaths = keeper.deaths;
   let going = true;
   let lives = 0;
-  const worker = async (name: string, plain: boolean): Promise<void> => {
+  const worker = async (name: string, kind: { plain?: boolean; userNamespace?: boolean }): Promise<void> => {
     for (let round = 0; going; round++, lives++)
-      await podLife(call, { name: `${name}-${round}`, logDirectory: daemon.path("logs"), plain });
+      await podLife(call, { name: `${name}-${round}`, logDirectory: daemon.path("logs"), ...kind });
   };
   const puller = async (): Promise<void> => {
     while (going) await imageLife(call, SMALL);
   };
-  const work = Promise.all([worker("a", false), worker("b", true), worker("c", false), puller()]);
+  const work = Promise.all([
+    worker("a", {}),
+    worker("b", { plain: true }),
+    worker("c", { userNamespace: true }),
+    puller(),
+  ]);
   const failed = work.then(() => undefined);
   for (let kill = 0; kill < 8; kill++) {
     await Promise.race([sleep(100 + random() * 900), failed]);

@@ -17,6 +17,8 @@ export interface PodLifeOptions {
   logDirectory: string;
   /** On the host's network, and without a pause process; else a pod network, port mappings and a shared PID namespace. */
   plain?: boolean;
+  /** In a user namespace of its own. */
+  userNamespace?: boolean;
   /** A CDI device for one of its containers. */
   device?: string;
 }
@@ -106,8 +108,12 @@ export async function imageLife(call: Caller, image: string): Promise<void> {
   assert.equal((await call((cri, limit) => cri.ImageStatus(request, limit))).image, null);
 }
 
-async function lifeConfig({ name, logDirectory, plain }: PodLifeOptions): Promise<object> {
-  const options = plain ? { network: 2, pid: 1 } : { network: 0, pid: 0 };
+async function lifeConfig({ name, logDirectory, plain, userNamespace }: PodLifeOptions): Promise<object> {
+  const mapping = [{ container_id: 0, host_id: 320_000, length: 65_536 }];
+  const options = {
+    ...(plain ? { network: 2, pid: 1 } : { network: 0, pid: 0 }),
+    ...(userNamespace && { userns_options: { mode: 0, uids: mapping, gids: mapping } }),
+  };
   const port = await freePort();
   const ports = [
     { protocol: 0, container_port: 80, host_port: port, host_ip: "" },
