@@ -4,6 +4,7 @@ import { isAbsolute } from "node:path";
 import { errnoCode, GantryError, wrapError } from "../base/errors.ts";
 import { containerCapabilities } from "../oci/capabilities.ts";
 import { hostLimits } from "../oci/host-limits.ts";
+import { compileSeccomp } from "../oci/seccomp-compile.ts";
 import { parseSeccompProfile } from "../oci/seccomp-profile-json.ts";
 import type { Seccomp } from "../oci/runtime-spec.ts";
 import type { SeccompChoice } from "../oci/spec-input.ts";
@@ -33,13 +34,27 @@ async function readProfile(path: string, security: ContainerSecurity): Promise<S
     const { size } = await stat(path);
     if (size > PROFILE_LIMIT_BYTES)
       throw new GantryError("invalid-argument", `${what}: larger than ${PROFILE_LIMIT_BYTES} bytes`);
-    return parseSeccompProfile(await readFile(path, "utf8"), path, { capabilities: granted(security) });
+    const text = await readFile(path, "utf8");
+    const profile = parseSeccompProfile(text, path, { capabilities: granted(security) });
+    checkCompiles(profile, what);
+    return profile;
   } catch (error) {
     if (error instanceof GantryError) throw error;
     if (errnoCode(error) === "ENOENT")
       throw new GantryError("not-found", `${what} does not exist`, { cause: error });
     throw wrapError(what, error, "invalid-argument");
   }
+}
+
+/** What no filter can be made of is found when the container is created. The start finds the filter made. */
+function checkCompiles(profile: Seccomp, what: string): void {
+  let notifies = false;
+  try {
+    ({ notifies } = compileSeccomp(profile));
+  } catch (error) {
+    throw wrapError(what, error);
+  }
+  if (notifies) throw new GantryError("unimplemented", `${what}: SCMP_ACT_NOTIFY has no listener here`);
 }
 
 function granted(security: ContainerSecurity): string[] {
