@@ -29,7 +29,7 @@ async function begin(more: Partial<NriOptions> = {}): Promise<void> {
     freeSocketPath: () => Promise.resolve(),
     pluginDirectory: join(parts.directory, "plugins"),
     configDirectory: join(parts.directory, "conf.d"),
-    timeouts: { registrationMs: 2000, requestMs: 2000 },
+    timeouts: { registrationMs: 20_000, requestMs: 20_000 },
     validator: {
       enable: false,
       rejectOciHooks: false,
@@ -77,8 +77,8 @@ test("a plugin gets each event of a pod's life, in order", async () => {
     config: "",
     runtime_name: "gantry",
     runtime_version: "1",
-    registration_timeout: "2000",
-    request_timeout: "2000",
+    registration_timeout: "20000",
+    request_timeout: "20000",
     NRI_version: "v0.12.1",
   });
   const pod = await podOf("p");
@@ -156,7 +156,13 @@ test("while plugins are asked a pod or container is not there; who refuses names
   assert.equal(parts.snapshots.size, 0);
   assert.match(first.calls.at(-1) ?? "", /^RemoveContainer/);
   delete second.answers.CreateContainer;
-  await engine.createContainer(pod, containerConfig(), never);
+  const id = await engine.createContainer(pod, containerConfig(), never);
+  second.answers.StartContainer = () => {
+    throw new Error("not started");
+  };
+  await assert.rejects(engine.startContainer(id, never), /10-second.*not started/);
+  assert.equal(engine.container(id).reason, "StartError");
+  assert.equal(first.calls.at(-1), `StopContainer ${id}`);
 });
 
 test("adjustments are in the configuration before it is stored, and each plugin sees those before it", async () => {
@@ -275,7 +281,7 @@ test("what cannot run is refused when the container is created", async () => {
 });
 
 test("a plugin that hangs, dies or breaks the protocol is dropped, and the call goes on", async () => {
-  await begin({ timeouts: { registrationMs: 2000, requestMs: 50 } });
+  await begin({ timeouts: { registrationMs: 10_000, requestMs: 1500 } });
   const good = await join_("50-good");
   const pod = await podOf("p");
   const faults: Record<string, (plugin: FakePlugin) => object | Promise<object>> = {

@@ -146,9 +146,17 @@ class NriHooks implements Nri {
   async startContainer(container: HookedContainer, commit: () => void, signal: AbortSignal): Promise<void> {
     if (this.#chain.indifferent("StartContainer")) return commit();
     await this.#chain.exclusive(signal, async () => {
-      for (const plugin of this.#chain.subscribers("StartContainer"))
-        await plugin.request("StartContainer", containerEvent(container));
-      commit();
+      const asked: Plugin[] = [];
+      try {
+        for (const plugin of this.#chain.subscribers("StartContainer")) {
+          asked.push(plugin);
+          await plugin.request("StartContainer", containerEvent(container));
+        }
+        commit();
+      } catch (error) {
+        await this.#tell("StopContainer", () => containerEvent(container), asked);
+        throw error;
+      }
     });
   }
 
