@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { copyFile, mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { createConnection, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -19,7 +20,9 @@ const connected: ChildProcess[] = [];
 
 before(async () => {
   program = await nriPlugin();
-  setting = await makeSetting({ configuration: "request_timeout_ms = 700" });
+  setting = await makeSetting({
+    configuration: "request_timeout_ms = 4000\nregistration_timeout_ms = 30000",
+  });
   workload = await Workload.begin(setting);
   log = setting.daemon.path("nri-events");
   rulesFile = setting.daemon.path("nri-rules.json");
@@ -233,6 +236,32 @@ test("a plugin that fails a call fails it, one that hangs or dies is dropped and
   await ended(witness);
 });
 
+test("noise at the socket harms nobody else", async () => {
+  const plugin = await connect("10-quiet");
+  await withPod("noise", async (pod) => {
+    const sockets: Socket[] = [];
+    const wrongs = [
+      Buffer.alloc(100_000, 0xff),
+      // A frame of the runtime's stream with a message of 4 GiB.
+      Buffer.from("000000020000000affffffff000000010100", "hex"),
+      // Half a header, and nothing more.
+      Buffer.from("000000", "hex"),
+      Buffer.alloc(0),
+    ];
+    for (let index = 0; index < 200; index++) {
+      const socket = createConnection(setting.daemon.nriSocket);
+      socket.on("error", () => undefined);
+      socket.write(wrongs[index % wrongs.length] ?? "");
+      sockets.push(socket);
+    }
+    const id = await workload.run(pod, "undisturbed");
+    await nriEvent(log, ({ event, container }) => event === "PostStartContainer" && container === id);
+    for (const socket of sockets) socket.destroy();
+  });
+  plugin.kill();
+  await ended(plugin);
+});
+
 test("plugins of the directory live with the daemon, and see the state after it was killed", async () => {
   const { daemon } = setting;
   const plugins = daemon.path("nri-plugins");
@@ -271,7 +300,7 @@ test("plugins of the directory live with the daemon, and see the state after it 
     await rules({ name: "hang", hang: "CreateContainer" });
     await workload.run(pod, "hang");
     while ((await processesOf(plugins)).length > 0) await sleep(10);
-    assert.match(daemon.log(), /CreateContainer was not answered within 700 ms/);
+    assert.match(daemon.log(), /CreateContainer was not answered within 4000 ms/);
 
     // A clean stop takes it along.
     await daemon.stop();
