@@ -34,9 +34,10 @@ export async function createContainer(
   const { sandbox } = context.pods.get(podSandboxId);
   checkContainerConfig(config, sandbox.config);
   const name = containerName(sandbox.id, config.metadata);
-  const known = context.containers.byName(name);
-  if (known) return sameCreated(known, config);
   const request = `${name}\n${JSON.stringify(config)}`;
+  // One that is under way may still be taken back, though it has a record.
+  const known = context.containerCreates.has(request) ? undefined : context.containers.byName(name);
+  if (known) return sameCreated(known, config);
   return context.containerCreates.do(request, signal, (shared) =>
     context.mutex.run(`container-name:${name}`, shared, () => {
       const meanwhile = context.containers.byName(name);

@@ -126,6 +126,22 @@ test("a container that ends by itself, or cannot start, is stopped once", async 
   assert.deepEqual(of(unstarted).slice(-2), ["PostCreateContainer", "RemoveContainer"]);
 });
 
+test("calls that are repeated at once are told once", async () => {
+  await begin();
+  const plugin = await join_("10-log");
+  const pod = await podOf("p");
+  const create = (): Promise<string> => engine.createContainer(pod, containerConfig(), never);
+  const [id = "", again] = await Promise.all([create(), create()]);
+  assert.equal(id, again);
+  await Promise.all([engine.startContainer(id, never), engine.startContainer(id, never)]);
+  await Promise.all([engine.stopContainer(id, 0, never), engine.stopContainer(id, 0, never)]);
+  await Promise.all([engine.removeContainer(id, never), engine.removeContainer(id, never)]);
+  await Promise.all([engine.removePodSandbox(pod, never), engine.removePodSandbox(pod, never)]);
+  const calls = plugin.calls.slice(2);
+  assert.equal(new Set(calls).size, calls.length, calls.join(", "));
+  assert.equal(calls.length, 10);
+});
+
 test("while plugins are asked a pod or container is not there; who refuses names itself, and nothing is left", async () => {
   await begin();
   const first = await join_("00-first");
