@@ -131,7 +131,7 @@ test("calls that are repeated at once are told once", async () => {
   const plugin = await join_("10-log");
   const pod = await podOf("p");
   const create = (): Promise<string> => engine.createContainer(pod, containerConfig(), never);
-  const [id = "", again] = await Promise.all([create(), create()]);
+  const [id, again] = await Promise.all([create(), create()]);
   assert.equal(id, again);
   await Promise.all([engine.startContainer(id, never), engine.startContainer(id, never)]);
   await Promise.all([engine.stopContainer(id, 0, never), engine.stopContainer(id, 0, never)]);
