@@ -37,13 +37,14 @@ bool addon_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length)
 char *addon_string(napi_env env, napi_value value);
 
 /* The parts. */
-void addon_files_register(napi_env env, napi_value exports);     /* unpacking below a directory descriptor */
-void addon_process_register(napi_env env, napi_value exports);   /* spawning a detached process, pidfds */
-void addon_netlink_register(napi_env env, napi_value exports);   /* netlink sockets, in a given namespace */
-void addon_namespace_register(napi_env env, napi_value exports); /* making and pinning namespaces */
-void addon_mount_register(napi_env env, napi_value exports);     /* the few mounts that the daemon makes */
-void addon_notify_register(napi_env env, napi_value exports);    /* service readiness, file locks */
-void addon_console_register(napi_env env, napi_value exports);   /* pipes, fifos, terminals over a socket */
+void addon_files_register(napi_env env, napi_value exports);   /* unpacking below a directory descriptor */
+void addon_process_register(napi_env env, napi_value exports); /* spawning a detached process, pidfds */
+void addon_run_program_register(napi_env env, napi_value exports); /* programs run for their result */
+void addon_netlink_register(napi_env env, napi_value exports);     /* netlink sockets, in a given namespace */
+void addon_namespace_register(napi_env env, napi_value exports);   /* making and pinning namespaces */
+void addon_mount_register(napi_env env, napi_value exports);       /* the few mounts that the daemon makes */
+void addon_notify_register(napi_env env, napi_value exports);      /* service readiness, file locks */
+void addon_console_register(napi_env env, napi_value exports);     /* pipes, fifos, terminals over a socket */
 void addon_device_filter_register(napi_env env, napi_value exports);    /* device rules of cgroup v2 */
 void addon_loopback_connect_register(napi_env env, napi_value exports); /* TCP inside a network namespace */
 void addon_small_files_register(napi_env env, napi_value exports);      /* many files of cgroups and /proc */

@@ -121,6 +121,7 @@ char *addon_string(napi_env env, napi_value value) {
 static napi_value addon_init(napi_env env, napi_value exports) {
     addon_files_register(env, exports);
     addon_process_register(env, exports);
+    addon_run_program_register(env, exports);
     addon_netlink_register(env, exports);
     addon_namespace_register(env, exports);
     addon_mount_register(env, exports);
