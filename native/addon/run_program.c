@@ -66,6 +66,7 @@ static int program_spawn(struct program *program, pid_t *pid) {
     posix_spawnattr_setsigdefault(&attributes, &all);
     for (int i = 0; i < STREAMS && err == 0; i++)
         err = posix_spawn_file_actions_adddup2(&actions, program->streams[i], i);
+    if (err == 0) err = posix_spawn_file_actions_addclosefrom_np(&actions, STREAMS);
     char *arguments[] = {program->path, NULL};
     if (err == 0)
         err = posix_spawn(pid, program->path, &actions, &attributes, arguments, program->environment);
