@@ -129,6 +129,15 @@ test("a hook that fails fails the start, by name", async () => {
   }
 });
 
+test("a hook that takes too long is killed, and what it leaves behind is not waited for", async () => {
+  devices({ slow: { hooks: [{ ...hook("poststart", "exec sleep 1000"), timeout: 1 }] } });
+  const id = await work.create(pod, "slow", FOREVER, asking([`${KIND}=slow`]));
+  await assert.rejects(work.client.StartContainer({ container_id: id }), /did not end in 1 s/);
+  devices({ quick: { hooks: [hook("poststart", "sleep 1000 & echo $! > $0.left")] } });
+  await run([`${KIND}=quick`]);
+  process.kill(Number(readFileSync(setting.daemon.path("hook-poststart.left"), "utf8")), "SIGKILL");
+});
+
 test("a rootfs that hooks can see does not reach the host through shared mounts", async () => {
   devices({ hooked: { hooks: [hook("createContainer")] } });
   const mounts = [{ host_path: shared, container_path: "/both", propagation: BOTH_WAYS }];

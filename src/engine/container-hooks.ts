@@ -91,12 +91,11 @@ export async function endHooks(context: EngineContext, { container }: ContainerE
 async function runHook(kind: string, hook: Hook, state: string, signal: AbortSignal): Promise<void> {
   const [argv0 = hook.path, ...args] = hook.args ?? [];
   const env = Object.fromEntries(
-    (hook.env ?? []).map((entry) => {
-      const equals = entry.indexOf("=");
-      return [entry.slice(0, equals), entry.slice(equals + 1)];
-    }),
+    (hook.env ?? [])
+      .filter((entry) => entry.includes("="))
+      .map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]),
   );
-  const limits = [signal, ...(hook.timeout ? [AbortSignal.timeout(hook.timeout * 1000)] : [])];
+  const timeout = hook.timeout ? AbortSignal.timeout(hook.timeout * 1000) : undefined;
   const fail = (reason: string): never => {
     throw new GantryError("failed-precondition", `${kind} hook ${hook.path}: ${reason}`);
   };
@@ -105,7 +104,7 @@ async function runHook(kind: string, hook: Hook, state: string, signal: AbortSig
     env,
     cwd: "/",
     stdio: ["pipe", "ignore", "pipe"],
-    signal: AbortSignal.any(limits),
+    signal: timeout ? AbortSignal.any([signal, timeout]) : signal,
     killSignal: "SIGKILL",
   });
   // A hook need not read its input.
@@ -117,13 +116,15 @@ async function runHook(kind: string, hook: Hook, state: string, signal: AbortSig
   try {
     const [code, killedBy] = (await once(child, "exit")) as [number | null, string | null];
     if (code === 0) return;
-    // What a process it left behind may still write is not waited for.
     await new Promise(setImmediate);
-    child.stderr.destroy();
     const said = output.trim();
     fail(`${killedBy ? `signal ${killedBy}` : `exit status ${code}`}${said ? `, ${said}` : ""}`);
   } catch (error) {
     if (error instanceof GantryError) throw error;
-    fail(errorMessage(error));
+    signal.throwIfAborted();
+    fail(timeout?.aborted ? `did not end in ${hook.timeout} s` : errorMessage(error));
+  } finally {
+    // What a process it left behind may still write is not waited for.
+    child.stderr.destroy();
   }
 }
