@@ -1,7 +1,7 @@
 /**
  * The benchmark: the same work against one or two CRI sockets, in turn, in one run.
  *
- *   npm run bench -- [--against containerd | --endpoint NAME=unix:///SOCKET --pid PID] [--rounds N] [--pods N]
+ *   npm run bench -- [--against containerd | --endpoint NAME=unix:///SOCKET --pid PID] [--rounds N] [--pods N] [--polled N]
  *                    [--pull N] [--only TEXT] [--json FILE]
  *
  * Without --endpoint it starts a gantryd of its own, and with --against Debian's containerd beside it. What cannot be
@@ -20,6 +20,7 @@ import { criClient } from "../src/cri/client.ts";
 import { MANY_FILE_IMAGE, pushManyFileImage } from "./many-file-image.ts";
 import { BENCH_IMAGE, type BenchNetwork } from "./pod.ts";
 import { markdownTable } from "./table.ts";
+import { polledNode } from "./stats.ts";
 import { eightAtOnce, manyPods, type Measures, podLife, pull, type Runtime } from "./work.ts";
 
 /** In the names of what is measured with the same CNI plugins for all. */
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     pid: { type: "string" },
     rounds: { type: "string", default: "30" },
     pods: { type: "string", default: "50" },
+    polled: { type: "string", default: "250" },
     pull: { type: "string", default: "3" },
     only: { type: "string", default: "" },
     json: { type: "string", default: ".cache/bench/result.json" },
@@ -46,7 +48,7 @@ const scratch = await mkdtemp(join(tmpdir(), "gantry-bench-"));
 const registry = await startRegistry(join(scratch, "registry"));
 const mirrors = { "registry.k8s.io": registry.host };
 const stops: (() => Promise<void>)[] = [registry.stop, () => rm(scratch, { recursive: true, force: true })];
-const runtimes: { runtime: Runtime; measures: Measures; version: string }[] = [];
+const runtimes: { runtime: Runtime; endpoint: string; measures: Measures; version: string }[] = [];
 
 try {
   await pushFixtureImages(registry.host, () => undefined);
@@ -79,7 +81,7 @@ async function addRuntimes(): Promise<void> {
 async function add(name: string, endpoint: string, daemonPid: number, cgroupParent: string): Promise<void> {
   const client = criClient(endpoint);
   const { runtime_version: version } = await client.Version({});
-  runtimes.push({ runtime: { name, client, daemonPid, cgroupParent }, measures: {}, version });
+  runtimes.push({ runtime: { name, client, daemonPid, cgroupParent }, endpoint, measures: {}, version });
 }
 
 async function measure(): Promise<void> {
@@ -90,6 +92,9 @@ async function measure(): Promise<void> {
   if (wanted("8 at once"))
     for (const { runtime, measures } of runtimes) await eightAtOnce(runtime, Math.ceil(rounds / 3), measures);
   if (wanted("memory")) for (const { runtime, measures } of runtimes) await manyPods(runtime, pods, measures);
+  if (wanted("stats"))
+    for (const { runtime, measures, endpoint } of runtimes)
+      await polledNode(runtime, endpoint, Number(values.polled), measures);
   if (wanted("pull"))
     for (const { runtime, measures } of runtimes)
       await pull(runtime, `registry.k8s.io/${MANY_FILE_IMAGE}`, pulls, measures);

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,35 +71,51 @@ static int append_file(struct small_files_job *job, int directory, const char *n
     return 0;
 }
 
-/* The request is strings with NULs after them: one that ends in '/' is the directory of the names after it.
- */
-static void small_files_run(struct job *base) {
-    struct small_files_job *job = (struct small_files_job *)base;
-    int directory = -1, error = 0;
-    for (size_t at = 0; at < job->request_length && error == 0;) {
-        const char *text = (const char *)job->request + at;
-        size_t length = strlen(text);
-        at += length + 1;
-        if (length > 0 && text[length - 1] == '/') {
-            if (directory >= 0) close(directory);
-            /* A closed descriptor: the names below a directory that is gone are gone too. */
-            directory = open(text, O_PATH | O_DIRECTORY | O_CLOEXEC);
-            if (directory < 0 && (errno == EMFILE || errno == ENFILE)) error = errno;
-            continue;
-        }
-        if (directory >= 0) {
-            error = append_file(job, directory, text);
+/* Files of one directory, whose names follow with NULs after them, up to an empty one. */
+static int append_directory(struct small_files_job *job, const char *directory, const char *names) {
+    int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC), error = 0;
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE)) return errno;
+    for (const char *name = names; *name != 0 && error == 0; name += strlen(name) + 1) {
+        if (fd >= 0) {
+            error = append_file(job, fd, name);
             continue;
         }
         int32_t missing = -ENOENT;
-        if (!reserve(job, sizeof missing)) {
-            error = ENOMEM;
-            continue;
-        }
+        if (!reserve(job, sizeof missing)) return ENOMEM;
         memcpy(job->reply + job->length, &missing, sizeof missing);
         job->length += sizeof missing;
     }
-    if (directory >= 0) close(directory);
+    if (fd >= 0) close(fd);
+    return error;
+}
+
+/*
+ * The request, strings with NULs after them:
+ *   (root, names…, "")…, ""    which files, below which roots
+ *   paths…, ""                 of which directories below each of the roots
+ */
+static void small_files_run(struct job *base) {
+    struct small_files_job *job = (struct small_files_job *)base;
+    const char *layout = (const char *)job->request, *path = layout;
+    while (*path != 0) {
+        while (*path != 0)
+            path += strlen(path) + 1;
+        path++;
+    }
+    path++;
+    char directory[PATH_MAX];
+    int error = 0;
+    for (; *path != 0 && error == 0; path += strlen(path) + 1) {
+        for (const char *root = layout; *root != 0 && error == 0;) {
+            int length = snprintf(directory, sizeof directory, "%s/%s", root, path);
+            const char *names = root + strlen(root) + 1;
+            if (length < 0 || (size_t)length >= sizeof directory) directory[0] = 0;
+            error = append_directory(job, directory, names);
+            while (*names != 0)
+                names += strlen(names) + 1;
+            root = names + 1;
+        }
+    }
     errno = error;
     if (error != 0) job_fail(base, "read", NULL);
 }
@@ -160,13 +177,12 @@ static napi_value start(napi_env env, napi_callback_info info, void (*run)(struc
     if (job == NULL) return addon_throw_errno(env, ENOMEM, "calloc", NULL);
     job->job = (struct job){.run = run, .result = small_files_result, .release = small_files_release};
     job->request_length = length;
-    job->request = malloc(length + 1);
+    job->request = calloc(1, length + 3);
     if (job->request == NULL) {
         small_files_release(&job->job);
-        return addon_throw_errno(env, ENOMEM, "malloc", NULL);
+        return addon_throw_errno(env, ENOMEM, "calloc", NULL);
     }
     if (length > 0) memcpy(job->request, data, length);
-    job->request[length] = 0;
     return job_start(env, &job->job);
 }
 

@@ -1,4 +1,9 @@
-/** Use of resources, as it is answered. */
+/**
+ * Use of resources, as it is answered. The messages are written in the wire format directly (wire-writer.ts): field
+ * numbers stand here as in proto/runtime/v1/api.proto.
+ */
+import type { Container } from "../engine/container.ts";
+import type { PodSandbox } from "../engine/pod-sandbox.ts";
 import type {
   ContainerStatsFilter,
   ContainerUsage,
@@ -10,16 +15,11 @@ import type {
   Pressure,
   PressureLine,
 } from "../engine/resources.ts";
-import type { ContainerStats } from "./generated/runtime/v1/ContainerStats.ts";
 import type { ContainerStatsFilter__Output } from "./generated/runtime/v1/ContainerStatsFilter.ts";
 import type { FilesystemUsage } from "./generated/runtime/v1/FilesystemUsage.ts";
-import type { NetworkInterfaceUsage } from "./generated/runtime/v1/NetworkInterfaceUsage.ts";
-import type { NetworkUsage } from "./generated/runtime/v1/NetworkUsage.ts";
-import type { PodSandboxStats } from "./generated/runtime/v1/PodSandboxStats.ts";
 import type { PodSandboxStatsFilter__Output } from "./generated/runtime/v1/PodSandboxStatsFilter.ts";
-import type { PsiData } from "./generated/runtime/v1/PsiData.ts";
-import type { PsiStats } from "./generated/runtime/v1/PsiStats.ts";
-import type { UInt64Value } from "./generated/runtime/v1/UInt64Value.ts";
+import { encodeMessage } from "./protocol.ts";
+import type { WireWriter } from "./wire-writer.ts";
 
 export function containerStatsFilter(filter: ContainerStatsFilter__Output | null): ContainerStatsFilter {
   if (!filter) return {};
@@ -35,97 +35,131 @@ export function podStatsFilter(filter: PodSandboxStatsFilter__Output | null): Po
   return { ...(filter.id === "" ? {} : { id: filter.id }), labels: filter.label_selector };
 }
 
-export function containerStatsMessage(usage: ContainerUsage): ContainerStats {
-  const { container, filesystem } = usage;
-  const { id, config } = container;
-  return {
-    attributes: { id, metadata: config.metadata, labels: config.labels, annotations: config.annotations },
-    ...processorAndMemory(usage),
-    swap: {
-      timestamp: usage.timestampNs.toString(),
-      swap_usage_bytes: count(usage.swapUsageBytes),
-      swap_available_bytes: optionalCount(usage.swapAvailableBytes),
-    },
-    writable_layer: filesystem
-      ? filesystemUsageMessage(
-          filesystem.directory,
-          { bytes: filesystem.usedBytes, inodes: filesystem.inodesUsed },
-          filesystem.timestampNs,
-        )
-      : null,
-  };
+/** Attributes do not change, so they are encoded once; they go with what they are of. */
+const attributes = new WeakMap<Container | PodSandbox, Buffer>();
+
+function attributesOf(type: string, owner: Container | PodSandbox): Buffer {
+  let bytes = attributes.get(owner);
+  if (!bytes) {
+    const { metadata, labels, annotations } = owner.config;
+    bytes = encodeMessage(type, { id: owner.id, metadata, labels, annotations });
+    attributes.set(owner, bytes);
+  }
+  return bytes;
 }
 
-export function podStatsMessage(usage: PodUsage): PodSandboxStats {
-  const { sandbox, network } = usage;
-  const { id, config } = sandbox;
-  const timestamp = usage.timestampNs.toString();
-  return {
-    attributes: { id, metadata: config.metadata, labels: config.labels, annotations: config.annotations },
-    linux: {
-      ...processorAndMemory(usage),
-      network: network ? networkMessage(network) : null,
-      process: { timestamp, process_count: count(usage.processes) },
-      containers: usage.containers.map(containerStatsMessage),
-    },
-  };
+/** The message ContainerStats as the value of field 1, where all replies have it, or of another one. */
+export function writeContainerStats(writer: WireWriter, usage: ContainerUsage, field = 1): void {
+  const { timestampNs, filesystem } = usage;
+  const start = writer.begin(field);
+  writer.bytes(1, attributesOf("ContainerAttributes", usage.container));
+  writeCpu(writer, 2, usage);
+  writeMemory(writer, 3, usage);
+  if (filesystem) {
+    const layer = writer.begin(4);
+    writer.number(1, filesystem.timestampNs);
+    const id = writer.begin(2);
+    writer.string(1, filesystem.directory);
+    writer.end(id);
+    writer.count(3, filesystem.usedBytes);
+    writer.count(4, filesystem.inodesUsed);
+    writer.end(layer);
+  }
+  const swap = writer.begin(5);
+  writer.number(1, timestampNs);
+  writer.count(2, usage.swapAvailableBytes);
+  writer.count(3, usage.swapUsageBytes);
+  writer.end(swap);
+  writeIo(writer, 6, usage);
+  writer.end(start);
 }
 
-/** What containers and pods have in the same form. */
-function processorAndMemory(usage: GroupUsage): Pick<ContainerStats, "cpu" | "memory" | "io"> {
-  const timestamp = usage.timestampNs.toString();
-  return {
-    cpu: {
-      timestamp,
-      usage_core_nano_seconds: count(usage.cpuUsageNs),
-      usage_nano_cores: optionalCount(usage.cpuNanoCores),
-      psi: pressureMessage(usage.cpuPressure),
-    },
-    memory: {
-      timestamp,
-      working_set_bytes: count(usage.memoryWorkingSetBytes),
-      available_bytes: optionalCount(usage.memoryAvailableBytes),
-      usage_bytes: count(usage.memoryUsageBytes),
-      rss_bytes: count(usage.memoryRssBytes),
-      page_faults: count(usage.memoryPageFaults),
-      major_page_faults: count(usage.memoryMajorPageFaults),
-      psi: pressureMessage(usage.memoryPressure),
-    },
-    // There is nothing in it but the pressure.
-    io: usage.ioPressure ? { timestamp, psi: pressureMessage(usage.ioPressure) } : null,
-  };
+/** The message PodSandboxStats as the value of field 1, where all replies have it. */
+export function writePodStats(writer: WireWriter, usage: PodUsage): void {
+  const start = writer.begin(1);
+  writer.bytes(1, attributesOf("PodSandboxAttributes", usage.sandbox));
+  const linux = writer.begin(2);
+  writeCpu(writer, 1, usage);
+  writeMemory(writer, 2, usage);
+  if (usage.network) writeNetwork(writer, 3, usage.network);
+  const processes = writer.begin(4);
+  writer.number(1, usage.timestampNs);
+  writer.count(2, usage.processes);
+  writer.end(processes);
+  for (const container of usage.containers) writeContainerStats(writer, container, 5);
+  writeIo(writer, 6, usage);
+  writer.end(linux);
+  writer.end(start);
 }
 
-function pressureMessage(pressure: Pressure | undefined): PsiStats | null {
-  return pressure ? { Full: pressureLine(pressure.full), Some: pressureLine(pressure.some) } : null;
+function writeCpu(writer: WireWriter, field: number, usage: GroupUsage): void {
+  const start = writer.begin(field);
+  writer.number(1, usage.timestampNs);
+  writer.count(2, usage.cpuUsageNs);
+  writer.count(3, usage.cpuNanoCores);
+  writePressure(writer, 4, usage.cpuPressure);
+  writer.end(start);
 }
 
-function pressureLine(line: PressureLine | undefined): PsiData | null {
-  if (!line) return null;
-  // Below 2^53 nanoseconds a number is exact: a hundred days of nothing but stalling.
-  const { totalUs, avg10, avg60, avg300 } = line;
-  return { Total: totalUs * 1000, Avg10: avg10, Avg60: avg60, Avg300: avg300 };
+function writeMemory(writer: WireWriter, field: number, usage: GroupUsage): void {
+  const start = writer.begin(field);
+  writer.number(1, usage.timestampNs);
+  writer.count(2, usage.memoryWorkingSetBytes);
+  writer.count(3, usage.memoryAvailableBytes);
+  writer.count(4, usage.memoryUsageBytes);
+  writer.count(5, usage.memoryRssBytes);
+  writer.count(6, usage.memoryPageFaults);
+  writer.count(7, usage.memoryMajorPageFaults);
+  writePressure(writer, 8, usage.memoryPressure);
+  writer.end(start);
 }
 
-function networkMessage({ timestampNs, primary, others }: PodInterfaces): NetworkUsage {
-  return {
-    timestamp: timestampNs.toString(),
-    default_interface: primary ? interfaceMessage(primary) : null,
-    interfaces: others.map(interfaceMessage),
-  };
+/** There is nothing in it but the pressure. */
+function writeIo(writer: WireWriter, field: number, usage: GroupUsage): void {
+  if (!usage.ioPressure) return;
+  const start = writer.begin(field);
+  writer.number(1, usage.timestampNs);
+  writePressure(writer, 2, usage.ioPressure);
+  writer.end(start);
 }
 
-function interfaceMessage(counters: InterfaceCounters): NetworkInterfaceUsage {
-  return {
-    name: counters.name,
-    rx_bytes: count(counters.rxBytes),
-    rx_errors: count(counters.rxErrors),
-    tx_bytes: count(counters.txBytes),
-    tx_errors: count(counters.txErrors),
-  };
+function writePressure(writer: WireWriter, field: number, pressure: Pressure | undefined): void {
+  if (!pressure) return;
+  const start = writer.begin(field);
+  if (pressure.full) writePressureLine(writer, 1, pressure.full);
+  writePressureLine(writer, 2, pressure.some);
+  writer.end(start);
 }
 
-/** @param directory any path on the filesystem. */
+function writePressureLine(writer: WireWriter, field: number, line: PressureLine): void {
+  const start = writer.begin(field);
+  // Exact below 2^53 nanoseconds: a hundred days of nothing but stalling.
+  writer.number(1, line.totalUs * 1000);
+  writer.double(2, line.avg10);
+  writer.double(3, line.avg60);
+  writer.double(4, line.avg300);
+  writer.end(start);
+}
+
+function writeNetwork(writer: WireWriter, field: number, network: PodInterfaces): void {
+  const start = writer.begin(field);
+  writer.number(1, network.timestampNs);
+  if (network.primary) writeInterface(writer, 2, network.primary);
+  for (const each of network.others) writeInterface(writer, 3, each);
+  writer.end(start);
+}
+
+function writeInterface(writer: WireWriter, field: number, counters: InterfaceCounters): void {
+  const start = writer.begin(field);
+  writer.string(1, counters.name);
+  writer.count(2, counters.rxBytes);
+  writer.count(3, counters.rxErrors);
+  writer.count(4, counters.txBytes);
+  writer.count(5, counters.txErrors);
+  writer.end(start);
+}
+
+/** Use of the filesystem that holds the directory, which may be any on it. */
 export function filesystemUsageMessage(
   directory: string,
   usage: { bytes: number; inodes: number },
@@ -134,15 +168,7 @@ export function filesystemUsageMessage(
   return {
     timestamp: timestampNs.toString(),
     fs_id: { mountpoint: directory },
-    used_bytes: count(usage.bytes),
-    inodes_used: count(usage.inodes),
+    used_bytes: { value: usage.bytes },
+    inodes_used: { value: usage.inodes },
   };
-}
-
-function count(value: number | bigint): UInt64Value {
-  return { value: typeof value === "bigint" ? value.toString() : value };
-}
-
-function optionalCount(value: number | bigint | undefined): UInt64Value | null {
-  return value === undefined ? null : count(value);
 }

@@ -175,7 +175,6 @@ export const samplePodMeasures: PodMeasures = {
         ...sampleUsage,
         pids: 5,
         oomKills: 0,
-        processIds: [1, 2, 3],
         cpuUserNs: 3_900_000_000n,
         cpuSystemNs: 1n,
         cpuPeriods: 20,

@@ -47,8 +47,8 @@ test("a list is made of its portions, and a stream has no empty message", async 
   const metrics = (id: string) => ({ ...samplePodMeasures, sandbox: { ...samplePodSandbox, id } });
   await using served = await serveForTest(
     fakeEngine({
-      listContainerStats: portions([container("a"), container("b")], [], [container("c")]),
-      listPodStats: portions([pod("a"), pod("b")], [], [pod("c")]),
+      listContainerStats: portions([container("a"), container("b")], [container("c")]),
+      listPodStats: portions([pod("a"), pod("b")], [pod("c")]),
       listPodMeasures: portions([metrics("a"), metrics("b")], [metrics("c")]),
     }),
   );

@@ -11,16 +11,16 @@ import type { EngineContext } from "./engine-context.ts";
 import { inPortions } from "./portions.ts";
 import type { ContainerStatsFilter, ContainerUsage, GroupUsage, LayerUsage } from "./resources.ts";
 
-const CONTAINERS_IN_PORTION = 64;
+const CONTAINERS_IN_PORTION = 32;
 
 /** Of one that does not run: nothing but its layer. */
 export async function containerStats(context: EngineContext, id: string): Promise<ContainerUsage> {
   const entry = context.containers.get(id);
-  const [reading, [layer]] = await Promise.all([
-    entry.container.state === "running" ? context.cgroups.readStats([entry.cgroupPath]) : [],
+  const [readings, [layer]] = await Promise.all([
+    context.cgroups.readStats(entry.container.state === "running" ? [entry.cgroupPath] : []),
     context.layerWalks.sizes([entry]),
   ]);
-  return containerUsage(context, entry, reading[0] ?? noStats(), layer);
+  return containerUsage(context, entry, readings.at(0) ?? noStats(), layer);
 }
 
 /** Of running containers; one that exits meanwhile is left out. */
@@ -32,15 +32,14 @@ export async function* listContainerStats(
   const running = listContainers(context, { ...filter, state: "running" }).map(({ id }) =>
     context.containers.get(id),
   );
-  const layers = await context.layerWalks.sizes(running);
-  const sizes = new Map(running.map((entry, index) => [entry, layers[index]]));
-  yield* inPortions(running, CONTAINERS_IN_PORTION, signal, async (entries) => {
-    const readings = await context.cgroups.readStats(entries.map(({ cgroupPath }) => cgroupPath));
-    return entries.flatMap((entry, index) => {
-      const stats = readings[index];
-      if (!stats || entry.container.state !== "running") return [];
-      return containerUsage(context, entry, stats, sizes.get(entry));
-    });
+  const [readings, layers] = await Promise.all([
+    context.cgroups.readStats(running.map(({ cgroupPath }) => cgroupPath)),
+    context.layerWalks.sizes(running),
+  ]);
+  yield* inPortions(running, CONTAINERS_IN_PORTION, signal, (entry, index) => {
+    const stats = readings.at(index);
+    if (!stats || entry.container.state !== "running") return undefined;
+    return containerUsage(context, entry, stats, layers[index]);
   });
 }
 
@@ -102,6 +101,5 @@ export function noStats(): CgroupStats {
     swapUsageBytes: 0,
     pids: 0,
     processes: 0,
-    oomKills: 0,
   };
 }

@@ -58,7 +58,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     containerStats: (id) => containerStats(context, id),
     setPodCidrs: (podCidrs) => setPodCidrs(context, podCidrs),
     listContainerStats: (filter, signal) => listContainerStats(context, filter, signal),
-    podStats: (id, signal) => podStats(context, id, signal),
+    podStats: (id) => podStats(context, id),
     listPodStats: (filter, signal) => listPodStats(context, filter, signal),
     listPodMeasures: (signal) => listPodMeasures(context, signal),
     status: () => {

@@ -126,7 +126,7 @@ export interface Engine {
   /** Of running containers, in portions. */
   listContainerStats(filter: ContainerStatsFilter, signal: AbortSignal): AsyncIterable<ContainerUsage[]>;
   /** @throws not-found. */
-  podStats(id: string, signal: AbortSignal): Promise<PodUsage>;
+  podStats(id: string): Promise<PodUsage>;
   /** Of ready pods with their running containers, in portions. */
   listPodStats(filter: PodStatsFilter, signal: AbortSignal): AsyncIterable<PodUsage[]>;
   /** Everything that is counted of ready pods and their running containers, in portions. */

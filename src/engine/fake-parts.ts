@@ -167,7 +167,7 @@ export class FakeParts {
     const counters = { rxBytes: 10, rxPackets: 1, rxErrors: 0, rxDropped: 0 };
     const sent = { txBytes: 20, txPackets: 2, txErrors: 0, txDropped: 0 };
     return {
-      interfaces: (paths) => Promise.resolve(paths.map(() => [{ name: "eth0", ...counters, ...sent }])),
+      interfaces: () => Promise.resolve(() => [{ name: "eth0", ...counters, ...sent }]),
       descriptors: (pids) => Promise.resolve(pids.map(() => ({ descriptors: 3, sockets: 1 }))),
       openFilesLimits: (pids) => Promise.resolve(pids.map(() => 1024)),
       capacity: () => Promise.resolve({ device: "/dev/fake", sizeBytes: 1000, inodes: 100, inodesFree: 60 }),

@@ -2,11 +2,12 @@
  * Everything that is counted of the running containers of all ready pods, for a front end's metrics. What the counters
  * are called there is the front end's matter.
  */
+import type { CgroupDetails } from "../oci/cgroup.ts";
+import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { podGroup, podInterfaces, readyPods, runningContainers } from "./pod-stats.ts";
-import type { PodSandboxEntry } from "./pod-sandbox-table.ts";
 import { inPortions } from "./portions.ts";
-import type { ContainerMeasures, FilesystemCapacity, PodMeasures } from "./resources.ts";
+import type { ContainerMeasures, PodMeasures } from "./resources.ts";
 
 const PODS_IN_PORTION = 16;
 
@@ -15,56 +16,58 @@ export async function* listPodMeasures(
   signal: AbortSignal,
 ): AsyncGenerator<PodMeasures[]> {
   const pods = readyPods(context, {});
-  await context.layerWalks.sizes(pods.flatMap((pod) => runningContainers(context, pod)));
-  const capacity = await context.usageProbe.capacity(context.snapshotter.directory);
-  yield* inPortions(pods, PODS_IN_PORTION, signal, (portion) => measure(context, portion, capacity));
+  const members = pods.map((pod) => runningContainers(context, pod));
+  const [interfaces, measured] = await Promise.all([
+    podInterfaces(context, pods),
+    readContainers(context, members.flat()),
+  ]);
+  yield* inPortions(pods, PODS_IN_PORTION, signal, (pod, index): PodMeasures => {
+    const { sandbox } = pod;
+    const counters = interfaces(pod);
+    return {
+      sandbox,
+      cgroupPath: podGroup(context, sandbox),
+      containers: (members[index] ?? []).flatMap((entry) => measured(entry) ?? []),
+      ...(counters && { interfaces: counters }),
+    };
+  });
 }
 
-async function measure(
+/** Reads all of the containers; the function takes it apart for one, and gives undefined for one that has exited. */
+async function readContainers(
   context: EngineContext,
-  pods: readonly PodSandboxEntry[],
-  capacity: FilesystemCapacity,
-): Promise<PodMeasures[]> {
-  const containers = pods.flatMap((pod) => runningContainers(context, pod));
-  const [readings, limits, interfaces, layers] = await Promise.all([
-    context.cgroups.readDetails(containers.map(({ cgroupPath }) => cgroupPath)),
+  entries: readonly ContainerEntry[],
+): Promise<(entry: ContainerEntry) => ContainerMeasures | undefined> {
+  const { usageProbe } = context;
+  const [readings, limits, layers, capacity] = await Promise.all([
+    context.cgroups.readDetails(entries.map(({ cgroupPath }) => cgroupPath)),
     // Of pid 0 there is none.
-    context.usageProbe.openFilesLimits(containers.map(({ container }) => container.pid ?? 0)),
-    podInterfaces(context, pods),
-    context.layerWalks.sizes(containers),
+    usageProbe.openFilesLimits(entries.map(({ container }) => container.pid ?? 0)),
+    context.layerWalks.sizes(entries),
+    usageProbe.capacity(context.snapshotter.directory),
   ]);
-  const counted = await context.usageProbe.descriptors(readings.flatMap((each) => each?.processIds ?? []));
+  const processes = entries.map((_, index) => readings.processIds(index));
+  const counted = await usageProbe.descriptors(processes.flat());
   let next = 0;
-  const byPod = new Map<string, ContainerMeasures[]>();
-  for (const [index, { container, cgroupPath }] of containers.entries()) {
-    const counts = readings[index];
-    if (!counts) continue;
-    const own = counted.slice(next, (next += counts.processIds.length));
-    if (container.state !== "running") continue;
+  const own = processes.map(({ length }) => counted.slice(next, (next += length)));
+  const position = new Map(entries.map((entry, index) => [entry, index]));
+  return (entry) => {
+    const { container, cgroupPath } = entry;
+    const index = position.get(entry) as number;
+    const counts: CgroupDetails | undefined = readings.at(index);
+    if (!counts || container.state !== "running") return undefined;
     const openFilesLimit = limits[index];
     const layer = layers[index];
-    const measures: ContainerMeasures = {
+    return {
       container,
       cgroupPath,
       counts,
-      deviceNames: counts.io.map(({ major, minor }) => context.usageProbe.deviceName(major, minor)),
-      descriptors: own.reduce((sum, each) => sum + each.descriptors, 0),
-      sockets: own.reduce((sum, each) => sum + each.sockets, 0),
+      deviceNames: counts.io.map(({ major, minor }) => usageProbe.deviceName(major, minor)),
+      descriptors: (own[index] ?? []).reduce((sum, each) => sum + each.descriptors, 0),
+      sockets: (own[index] ?? []).reduce((sum, each) => sum + each.sockets, 0),
       capacity,
       ...(openFilesLimit !== undefined && { openFilesLimit }),
       ...(layer && { layer }),
     };
-    const siblings = byPod.get(container.podSandboxId);
-    if (siblings) siblings.push(measures);
-    else byPod.set(container.podSandboxId, [measures]);
-  }
-  return pods.map(({ sandbox }, index) => {
-    const counters = interfaces[index];
-    return {
-      sandbox,
-      cgroupPath: podGroup(context, sandbox),
-      containers: byPod.get(sandbox.id) ?? [],
-      ...(counters && { interfaces: counters }),
-    };
-  });
+  };
 }

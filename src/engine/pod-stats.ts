@@ -11,19 +11,18 @@ import type { PodSandbox } from "./pod-sandbox.ts";
 import type { PodSandboxEntry } from "./pod-sandbox-table.ts";
 import { podCgroupPath } from "./pod-paths.ts";
 import { inPortions } from "./portions.ts";
-import type { InterfaceCounters, LayerUsage, PodInterfaces, PodStatsFilter, PodUsage } from "./resources.ts";
+import type { InterfaceCounters, PodInterfaces, PodStatsFilter, PodUsage } from "./resources.ts";
 import { wallClockNs } from "./clock.ts";
 
-const PODS_IN_PORTION = 32;
+const PODS_IN_PORTION = 16;
 /** What the networks call the interface of a pod. */
 const PRIMARY_INTERFACE = "eth0";
 
 /** Of a pod that has been stopped: nothing, and no network. */
-export async function podStats(context: EngineContext, id: string, signal: AbortSignal): Promise<PodUsage> {
+export async function podStats(context: EngineContext, id: string): Promise<PodUsage> {
   const entry = context.pods.get(id);
-  const [usage] = await portionStats(context, [entry]);
-  signal.throwIfAborted();
-  return usage as PodUsage;
+  const usage = await readPods(context, [entry]);
+  return usage(entry, 0);
 }
 
 /** Of ready pods. */
@@ -33,9 +32,7 @@ export async function* listPodStats(
   signal: AbortSignal,
 ): AsyncGenerator<PodUsage[]> {
   const pods = readyPods(context, filter);
-  // All at once, so that those never walked before are waited for once and not in each portion.
-  await context.layerWalks.sizes(pods.flatMap((pod) => runningContainers(context, pod)));
-  yield* inPortions(pods, PODS_IN_PORTION, signal, (portion) => portionStats(context, portion));
+  yield* inPortions(pods, PODS_IN_PORTION, signal, await readPods(context, pods));
 }
 
 export function readyPods(context: EngineContext, filter: PodStatsFilter): PodSandboxEntry[] {
@@ -51,47 +48,56 @@ export function runningContainers(context: EngineContext, { sandbox }: PodSandbo
   return context.containers.ofPod(sandbox.id).filter(({ container }) => container.state === "running");
 }
 
-/** Interfaces of each pod's own network namespace; undefined for the host's and for one that is gone. */
+/** Interfaces of a pod's own network namespace; undefined for the host's and for one that is gone. */
 export async function podInterfaces(
   context: EngineContext,
   pods: readonly PodSandboxEntry[],
-): Promise<(InterfaceCounters[] | undefined)[]> {
-  const paths = pods.flatMap(({ sandbox }) => sandbox.netnsPath ?? []);
-  const counters = await context.usageProbe.interfaces(paths);
-  const byPath = new Map(paths.map((path, index) => [path, counters[index]]));
-  return pods.map(({ sandbox }) => (sandbox.netnsPath ? byPath.get(sandbox.netnsPath) : undefined));
+): Promise<(pod: PodSandboxEntry) => InterfaceCounters[] | undefined> {
+  const own = pods.filter(({ sandbox }) => sandbox.netnsPath !== undefined);
+  const counters = await context.usageProbe.interfaces(own.flatMap(({ sandbox }) => sandbox.netnsPath ?? []));
+  const position = new Map(own.map((pod, index) => [pod, index]));
+  return (pod) => {
+    const index = position.get(pod);
+    return index === undefined ? undefined : counters(index);
+  };
 }
 
-async function portionStats(context: EngineContext, pods: readonly PodSandboxEntry[]): Promise<PodUsage[]> {
+/** Reads all that is to be known of the pods; the function takes it apart for one of them. */
+async function readPods(
+  context: EngineContext,
+  pods: readonly PodSandboxEntry[],
+): Promise<(pod: PodSandboxEntry, index: number) => PodUsage> {
   const members = pods.map((pod) => runningContainers(context, pod));
   const containers = members.flat();
-  const paths = [
-    ...pods.map((pod) => podGroup(context, pod.sandbox)),
-    ...containers.map(({ cgroupPath }) => cgroupPath),
-  ];
+  const position = new Map(containers.map((entry, index) => [entry, index]));
   const [readings, interfaces, layers] = await Promise.all([
-    context.cgroups.readStats(paths),
+    context.cgroups.readStats([
+      ...pods.map(({ sandbox }) => podGroup(context, sandbox)),
+      ...containers.map(({ cgroupPath }) => cgroupPath),
+    ]),
     podInterfaces(context, pods),
     context.layerWalks.sizes(containers),
   ]);
-  const position = new Map(containers.map((entry, index) => [entry, index]));
-  return pods.map((pod, index) => {
+  return (pod, index) => {
     const usages = (members[index] ?? []).flatMap((entry) => {
       const at = position.get(entry) as number;
-      const stats = readings[pods.length + at];
-      return stats && entry.container.state === "running"
-        ? containerUsage(context, entry, stats, layers[at] satisfies LayerUsage | undefined)
-        : [];
+      const stats = readings.at(pods.length + at);
+      // One that has exited meanwhile is left out.
+      if (!stats || entry.container.state !== "running") return [];
+      return containerUsage(context, entry, stats, layers[at]);
     });
-    const own = { ...(readings[index] ?? noStats()) };
-    const usage: PodUsage = { sandbox: pod.sandbox, ...groupUsage(own), containers: usages };
-    usage.processes = usages.reduce((sum, { processes }) => sum + processes, 0);
+    const usage: PodUsage = {
+      sandbox: pod.sandbox,
+      ...groupUsage(readings.at(index) ?? noStats()),
+      processes: usages.reduce((sum, { processes }) => sum + processes, 0),
+      containers: usages,
+    };
     const rate = podRate(pod, usage);
     if (rate !== undefined) usage.cpuNanoCores = rate;
-    const counters = interfaces[index];
+    const counters = interfaces(pod);
     if (counters) usage.network = podNetwork(counters);
     return usage;
-  });
+  };
 }
 
 /** A pod's cgroup may be older than the pod, so its first rate is the sum of its containers'. */

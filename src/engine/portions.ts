@@ -1,27 +1,24 @@
-/**
- * Work on a long list in portions: while one is handed over, the next is under way, and between two of them the event
- * loop serves others.
- */
+/** A long list made in portions, between which the event loop serves others. */
+import { setImmediate as nextTurn } from "node:timers/promises";
 
-/** The results of `work` on each portion, in order. An abort is seen between portions. */
+/**
+ * What `make` gives for each item, in order, without the undefined ones; no portion is empty. An abort is seen between
+ * portions.
+ */
 export async function* inPortions<Item, Result>(
   items: readonly Item[],
   size: number,
   signal: AbortSignal,
-  work: (portion: readonly Item[]) => Promise<Result>,
-): AsyncGenerator<Result> {
-  const begin = (from: number): Promise<Result> | undefined => {
-    if (from >= items.length) return undefined;
-    const running = work(items.slice(from, from + size));
-    // Whoever awaits it hears of a failure; a reader that stops early does not.
-    running.catch(() => undefined);
-    return running;
-  };
-  let running = begin(0);
-  for (let from = size; running; from += size) {
-    const result = await running;
+  make: (item: Item, index: number) => Result | undefined,
+): AsyncGenerator<Result[]> {
+  for (let from = 0; from < items.length; from += size) {
+    if (from > 0) await nextTurn();
     signal.throwIfAborted();
-    running = begin(from);
-    yield result;
+    const made: Result[] = [];
+    for (let index = from; index < Math.min(from + size, items.length); index++) {
+      const result = make(items[index] as Item, index);
+      if (result !== undefined) made.push(result);
+    }
+    if (made.length > 0) yield made;
   }
 }

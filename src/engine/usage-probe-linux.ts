@@ -58,9 +58,9 @@ export const linuxUsageProbe: UsageProbe = {
   interfaces: interfaceCounters,
   descriptors: countDescriptors,
   async openFilesLimits(pids) {
-    const texts = await readSmallFiles(pids.map((pid) => ({ directory: `/proc/${pid}`, names: ["limits"] })));
-    return texts.map((text) => {
-      const soft = /^Max open files +(\d+) /m.exec(text ?? "")?.[1];
+    const texts = await readSmallFiles([{ root: "/proc", names: ["limits"] }], pids.map(String));
+    return pids.map((_, index) => {
+      const soft = /^Max open files +(\d+) /m.exec(texts(index) ?? "")?.[1];
       return soft === undefined ? undefined : Number(soft);
     });
   },

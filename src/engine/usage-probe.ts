@@ -3,12 +3,12 @@
  * root. The real one is usage-probe-linux.ts.
  */
 import type { DescriptorCount } from "../native/small-files.ts";
-import type { InterfaceCounters } from "../network/interface-counters.ts";
+import type { CountersOf } from "../network/interface-counters.ts";
 import type { FilesystemCapacity } from "./resources.ts";
 
 export interface UsageProbe {
-  /** Counters of the interfaces but loopback, by namespace; undefined for a namespace that is gone. */
-  interfaces(netnsPaths: readonly string[]): Promise<(InterfaceCounters[] | undefined)[]>;
+  /** Counters of the interfaces but loopback, by namespace. */
+  interfaces(netnsPaths: readonly string[]): Promise<CountersOf>;
   /** Open descriptors by process; zero for one that has ended. */
   descriptors(pids: readonly number[]): Promise<DescriptorCount[]>;
   /** Soft limits on open files by process; undefined for one that has ended or has no limit. */

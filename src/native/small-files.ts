@@ -12,9 +12,9 @@ const native = addon as {
   descriptorsCount(pids: Uint8Array): Promise<Buffer>;
 };
 
-/** Files of one directory. Names have no slash at their end, and the directory may be missing. */
+/** Which files are read of each directory, by a root that the directories are below. */
 export interface FileGroup {
-  directory: string;
+  root: string;
   names: readonly string[];
 }
 
@@ -22,32 +22,42 @@ export interface FileGroup {
 const ABSENT = new Set(["ENOENT", "ENODEV", "ENOTDIR", "ESRCH", "EOPNOTSUPP", "EACCES", "EINVAL", "EPERM"]);
 
 /**
- * The texts of the files, in the order of the request; undefined for those that are not there.
+ * The text of the file at this position, undefined where it is not there. Files are counted through the groups of the
+ * first directory, then those of the second. It is decoded when asked for.
+ */
+export type FileTexts = (index: number) => string | undefined;
+
+/**
+ * Reads the files of every group in every directory.
  *
+ * @param directories below each of the roots; some need not exist.
  * @throws GantryError resource-exhausted without descriptors or memory.
  */
-export async function readSmallFiles(groups: readonly FileGroup[]): Promise<(string | undefined)[]> {
-  const words: string[] = [];
-  let count = 0;
-  for (const { directory, names } of groups) {
-    words.push(`${directory}/`, ...names);
-    count += names.length;
-  }
-  const reply = await native.smallFilesRead(Buffer.from(`${words.join("\0")}\0`));
-  const texts: (string | undefined)[] = [];
+export async function readSmallFiles(
+  groups: readonly FileGroup[],
+  directories: readonly string[],
+): Promise<FileTexts> {
+  const layout = groups.map(({ root, names }) => [root, ...names, "", ""].join("\0"));
+  const reply = await native.smallFilesRead(Buffer.from(`${layout.join("")}\0${directories.join("\0")}\0\0`));
+  const count = directories.length * groups.reduce((sum, { names }) => sum + names.length, 0);
+  const ends = new Int32Array(count);
+  const starts = new Int32Array(count);
   for (let at = 0, n = 0; n < count; n++) {
     const length = reply.readInt32LE(at);
-    at += 4;
     if (length < 0) {
       const code = getSystemErrorName(length);
       if (!ABSENT.has(code)) throw new GantryError("resource-exhausted", `read many files: ${code}`);
-      texts.push(undefined);
-      continue;
+      starts[n] = -1;
+    } else {
+      starts[n] = at + 4;
     }
-    texts.push(reply.toString("latin1", at, at + length));
-    at += length;
+    at += 4 + Math.max(0, length);
+    ends[n] = at;
   }
-  return texts;
+  return (index) => {
+    const start = starts[index] ?? -1;
+    return start < 0 ? undefined : reply.toString("latin1", start, ends[index]);
+  };
 }
 
 export interface DescriptorCount {

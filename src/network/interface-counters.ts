@@ -4,7 +4,7 @@
  */
 import { netlinkRequestEach, NETLINK_ROUTE } from "../native/netlink.ts";
 import { listLinks, RTM_NEWLINK } from "./link-message.ts";
-import { decodeMessages, encodeMessages } from "./netlink-message.ts";
+import { encodeMessages, NLMSG_HEADER_BYTES } from "./netlink-message.ts";
 
 /** Since the interface was made. */
 export interface InterfaceCounters {
@@ -26,43 +26,57 @@ const IFLA_STATS64 = 23;
 /** Eight counters of 64 bits, the first ones of struct rtnl_link_stats64. */
 const STATS64_BYTES = 64;
 
-/** Of each namespace, without its loopback; undefined for a namespace that is gone. */
-export async function interfaceCounters(
-  netnsPaths: readonly string[],
-): Promise<(InterfaceCounters[] | undefined)[]> {
+/** Of the namespace at this position, without loopback; undefined for one that is gone. Decoded when asked for. */
+export type CountersOf = (index: number) => InterfaceCounters[] | undefined;
+
+export async function interfaceCounters(netnsPaths: readonly string[]): Promise<CountersOf> {
   const replies = await netlinkRequestEach(NETLINK_ROUTE, netnsPaths, encodeMessages([listLinks()], 1));
-  return replies.map((bytes) => bytes && decodeCounters(bytes));
+  return (index) => {
+    const bytes = replies[index];
+    return bytes && decodeCounters(bytes);
+  };
 }
 
-/** A link has some sixty attributes, of which two are wanted, so they are not taken apart one by one. */
+/** The links in the replies to a list. A link has some sixty attributes, of which two are wanted, so none is cut out. */
 export function decodeCounters(bytes: Buffer): InterfaceCounters[] {
   const found: InterfaceCounters[] = [];
-  for (const { type, payload } of decodeMessages(bytes)) {
-    if (type !== RTM_NEWLINK || payload.length < IFINFOMSG_BYTES) continue;
-    if ((payload.readUInt32LE(8) & IFF_LOOPBACK) !== 0) continue;
-    let name: string | undefined;
-    let stats = -1;
-    for (let at = IFINFOMSG_BYTES; at + 4 <= payload.length;) {
-      const length = payload.readUInt16LE(at);
-      if (length < 4 || at + length > payload.length) break;
-      const attribute = payload.readUInt16LE(at + 2);
-      if (attribute === IFLA_IFNAME) name = payload.toString("utf8", at + 4, at + length - 1);
-      if (attribute === IFLA_STATS64 && length >= 4 + STATS64_BYTES) stats = at + 4;
-      at += (length + 3) & ~3;
+  for (let start = 0; start + NLMSG_HEADER_BYTES <= bytes.length;) {
+    const length = bytes.readUInt32LE(start);
+    if (length < NLMSG_HEADER_BYTES || start + length > bytes.length) break;
+    if (bytes.readUInt16LE(start + 4) === RTM_NEWLINK) {
+      const counters = decodeLink(bytes, start + NLMSG_HEADER_BYTES, start + length);
+      if (counters) found.push(counters);
     }
-    if (name === undefined || stats < 0) continue;
-    const counter = (index: number): number => Number(payload.readBigUInt64LE(stats + index * 8));
-    found.push({
-      name,
-      rxPackets: counter(0),
-      txPackets: counter(1),
-      rxBytes: counter(2),
-      txBytes: counter(3),
-      rxErrors: counter(4),
-      txErrors: counter(5),
-      rxDropped: counter(6),
-      txDropped: counter(7),
-    });
+    start += (length + 3) & ~3;
   }
   return found;
+}
+
+/** Undefined for loopback, and for a link without counters. */
+function decodeLink(bytes: Buffer, start: number, end: number): InterfaceCounters | undefined {
+  if (start + IFINFOMSG_BYTES > end || (bytes.readUInt32LE(start + 8) & IFF_LOOPBACK) !== 0) return undefined;
+  let name: string | undefined;
+  let stats = -1;
+  for (let at = start + IFINFOMSG_BYTES; at + 4 <= end;) {
+    const length = bytes.readUInt16LE(at);
+    if (length < 4 || at + length > end) break;
+    const attribute = bytes.readUInt16LE(at + 2);
+    if (attribute === IFLA_IFNAME) name = bytes.toString("utf8", at + 4, at + length - 1);
+    if (attribute === IFLA_STATS64 && length >= 4 + STATS64_BYTES) stats = at + 4;
+    at += (length + 3) & ~3;
+  }
+  if (name === undefined || stats < 0) return undefined;
+  const counter = (index: number): number =>
+    bytes.readUInt32LE(stats + index * 8) + bytes.readUInt32LE(stats + index * 8 + 4) * 2 ** 32;
+  return {
+    name,
+    rxPackets: counter(0),
+    txPackets: counter(1),
+    rxBytes: counter(2),
+    txBytes: counter(3),
+    rxErrors: counter(4),
+    txErrors: counter(5),
+    rxDropped: counter(6),
+    txDropped: counter(7),
+  };
 }

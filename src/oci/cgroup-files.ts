@@ -18,7 +18,7 @@ import {
 } from "node:fs";
 import { open } from "node:fs/promises";
 import { GantryError, errnoCode } from "../base/errors.ts";
-import { readSmallFiles, type FileGroup } from "../native/small-files.ts";
+import { readSmallFiles, type FileGroup, type FileTexts } from "../native/small-files.ts";
 
 export interface CgroupFiles {
   /** True where it was made, false where it was there. The parent must exist. */
@@ -28,8 +28,8 @@ export interface CgroupFiles {
   children(directory: string): string[];
   /** Undefined where there is no such file, or where the group it described has gone. */
   read(path: string): string | undefined;
-  /** Many files, off the main thread. The texts are in the order of the request; undefined as with `read`. */
-  readMany(groups: readonly FileGroup[]): Promise<(string | undefined)[]>;
+  /** Many files, off the main thread; each is absent when `read` would not find it. */
+  readMany(groups: readonly FileGroup[], directories: readonly string[]): Promise<FileTexts>;
   /** Writes to a file that exists. */
   write(path: string, value: string): void;
   /** The same on another thread: for a limit of memory, at which the kernel may reclaim for seconds. */

@@ -122,7 +122,7 @@ function fakeTree(kinds: string[]) {
   return { root, manager, writes, filters };
 }
 async function statsOf(manager: CgroupManager, path: string): Promise<CgroupStats> {
-  const [stats] = await manager.readStats([path]);
+  const stats = (await manager.readStats([path])).at(0);
   assert.ok(stats);
   return stats;
 }
@@ -158,7 +158,6 @@ test("v1: a directory in every hierarchy, a cpuset that can take processes", asy
     swapLimitBytes: 100,
     pids: 4,
     processes: 0,
-    oomKills: 3,
   });
 });
 
@@ -246,7 +245,6 @@ test("v2: controllers are enabled above, limits converted, devices filtered", as
   assert.equal(stats.memoryWorkingSetBytes, 7000);
   assert.equal(stats.memoryRssBytes, 4000);
   assert.equal(stats.swapLimitBytes, 500);
-  assert.equal(stats.oomKills, 3);
   await group.remove(AbortSignal.timeout(1000));
   assert.ok(!existsSync(join(root, "pod/one")));
 });

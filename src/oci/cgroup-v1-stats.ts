@@ -9,7 +9,6 @@ import {
   limitOf,
   lineCount,
   numberOf,
-  pidsOf,
   pressureOf,
   statField,
 } from "./cgroup-stat-text.ts";
@@ -21,9 +20,13 @@ const MEMORY = [
   "memory.stat",
   "memory.limit_in_bytes",
   "memory.memsw.limit_in_bytes",
-  "memory.oom_control",
 ];
-const MEMORY_DETAILS = ["memory.failcnt", "memory.max_usage_in_bytes", "memory.kmem.usage_in_bytes"];
+const MEMORY_DETAILS = [
+  "memory.oom_control",
+  "memory.failcnt",
+  "memory.max_usage_in_bytes",
+  "memory.kmem.usage_in_bytes",
+];
 const BLOCK_BYTES = "blkio.throttle.io_service_bytes_recursive";
 const BLOCK_COUNTS = "blkio.throttle.io_serviced_recursive";
 const PRESSURE = ["cpu.pressure", "memory.pressure", "io.pressure"];
@@ -88,7 +91,6 @@ function v1Stats(text: StatTexts, timestampNs: bigint): CgroupStats {
     swapUsageBytes: statField(memoryStat, "total_swap"),
     pids: numberOf(text("pids.current")),
     processes: lineCount(text("cgroup.procs") ?? ""),
-    oomKills: statField(text("memory.oom_control") ?? "", "oom_kill"),
     ...pressures(text),
   };
   if (memoryLimit !== undefined) stats.memoryLimitBytes = memoryLimit;
@@ -117,7 +119,7 @@ function v1Details(text: StatTexts, timestampNs: bigint, pageSizes: readonly str
   const memory = (key: string): number => statField(memoryStat, key);
   const details: CgroupDetails = {
     ...v1Stats(text, timestampNs),
-    processIds: pidsOf(text("cgroup.procs") ?? ""),
+    oomKills: statField(text("memory.oom_control") ?? "", "oom_kill"),
     cpuUserNs: bigintOf(text("cpuacct.usage_user")),
     cpuSystemNs: bigintOf(text("cpuacct.usage_sys")),
     cpuPeriods: statField(cpuStat, "nr_periods"),

@@ -53,12 +53,11 @@ test(
     const exited = once(child, "exit");
     assert.deepEqual(await group.processes(), [child.pid]);
     await assert.rejects(manager.create(group.path, {}), kind("already-exists"));
-    const [stats] = await manager.readStats([group.path]);
+    const stats = (await manager.readStats([group.path])).at(0);
     assert.ok(stats);
     assert.equal(stats.pids, 1);
     assert.equal(stats.memoryLimitBytes, 64 << 20);
     assert.equal(stats.swapLimitBytes, 0);
-    assert.equal(stats.oomKills, 0);
 
     await group.freeze();
     assert.equal(readLimit(group, "freezer", "freezer.state"), "FROZEN");
@@ -68,7 +67,7 @@ test(
     assert.deepEqual((await exited)[1], "SIGKILL");
     for (const file of group.entries().tasksFiles) assert.ok(!existsSync(file));
     await group.remove(signal);
-    assert.deepEqual(await manager.readStats([group.path]), [undefined]);
+    assert.equal((await manager.readStats([group.path])).at(0), undefined);
   },
 );
 

@@ -1,5 +1,5 @@
 /** The counters of v2 groups. */
-import { deviceLines, limitOf, lineCount, numberOf, pidsOf, statField } from "./cgroup-stat-text.ts";
+import { deviceLines, limitOf, lineCount, numberOf, statField } from "./cgroup-stat-text.ts";
 import type { StatLayout, StatTexts } from "./cgroup-stat-reader.ts";
 import { pressures } from "./cgroup-v1-stats.ts";
 import type { CgroupDetails, CgroupStats, DeviceIo } from "./cgroup.ts";
@@ -12,7 +12,6 @@ const FILES = [
   "memory.max",
   "memory.swap.current",
   "memory.swap.max",
-  "memory.events",
   "pids.current",
   "cpu.pressure",
   "memory.pressure",
@@ -29,6 +28,7 @@ export function v2DetailLayout(root: string, pageSizes: readonly string[]): Stat
   const names = [
     ...FILES,
     "memory.peak",
+    "memory.events",
     "pids.max",
     "io.stat",
     ...pageSizes.map((size) => `hugetlb.${size}.current`),
@@ -55,7 +55,6 @@ function v2Stats(text: StatTexts, timestampNs: bigint): CgroupStats {
     swapUsageBytes: numberOf(text("memory.swap.current")),
     pids: numberOf(text("pids.current")),
     processes: lineCount(text("cgroup.procs") ?? ""),
-    oomKills: statField(text("memory.events") ?? "", "oom_kill"),
     ...pressures(text),
   };
   if (memoryLimit !== undefined) stats.memoryLimitBytes = memoryLimit;
@@ -70,7 +69,7 @@ function v2Details(text: StatTexts, timestampNs: bigint, pageSizes: readonly str
   const memory = (key: string): number => statField(memoryStat, key);
   const details: CgroupDetails = {
     ...stats,
-    processIds: pidsOf(text("cgroup.procs") ?? ""),
+    oomKills: statField(text("memory.events") ?? "", "oom_kill"),
     cpuUserNs: BigInt(statField(cpuStat, "user_usec")) * 1000n,
     cpuSystemNs: BigInt(statField(cpuStat, "system_usec")) * 1000n,
     cpuPeriods: statField(cpuStat, "nr_periods"),

@@ -59,7 +59,6 @@ export interface CgroupStats {
   pids: number;
   /** Processes of the group itself. */
   processes: number;
-  oomKills: number;
   /** Absent where the kernel keeps none for the group, which is not the same as no pressure. */
   cpuPressure?: Pressure;
   memoryPressure?: Pressure;
@@ -86,8 +85,8 @@ export interface HugepageUsage {
 
 /** Everything that the kernel counts of a group, for metrics. */
 export interface CgroupDetails extends CgroupStats {
-  /** Of the processes of the group itself. */
-  processIds: number[];
+  /** Processes of the group, and on v2 of those below it, that the OOM killer has killed. */
+  oomKills: number;
   cpuUserNs: bigint;
   cpuSystemNs: bigint;
   cpuPeriods: number;
@@ -137,6 +136,14 @@ export interface Cgroup {
   removeIfEmpty(): Promise<boolean>;
 }
 
+/** Readings of several groups, by their position in the request; each is parsed when it is asked for. */
+export interface Readings<Reading> {
+  /** Undefined for a group that does not exist. */
+  at(index: number): Reading | undefined;
+  /** Pids of the processes of the group itself. */
+  processIds(index: number): number[];
+}
+
 export interface CgroupManager {
   /** "v1" (also hybrid) or "v2". */
   readonly version: "v1" | "v2";
@@ -146,12 +153,12 @@ export interface CgroupManager {
   /** A group made earlier, by this process or one before it. It need not exist. */
   load(path: string): Cgroup;
   /**
-   * One reading of many groups at once, off the main thread; undefined for a group that does not exist. What this version
+   * One reading of many groups at once, off the main thread, with a reading for each path. What this version
    * or this kernel does not count is 0, or absent where the field may be.
    */
-  readStats(paths: readonly string[]): Promise<(CgroupStats | undefined)[]>;
+  readStats(paths: readonly string[]): Promise<Readings<CgroupStats>>;
   /** The same with everything that the kernel counts. */
-  readDetails(paths: readonly string[]): Promise<(CgroupDetails | undefined)[]>;
+  readDetails(paths: readonly string[]): Promise<Readings<CgroupDetails>>;
   /** The path of a container's group below a pod's cgroup parent, in this driver's syntax. */
   containerPath(cgroupParent: string, containerId: string): string;
 }
