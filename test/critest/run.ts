@@ -2,8 +2,8 @@
  * Runs the unmodified conformance suite against a gantryd of its own, and prints each spec by name with its result.
  *
  *   npm run critest -- [--focus REGEX] [--skip REGEX] [--parallel N] [--repeat N] [--websocket] [--benchmark]
- *                      [--network embedded|cni]
- *                      [--output FILE] [--endpoint unix:///SOCKET] [--binary CRITEST] [-- CRITEST ARGS]
+ *                      [--network embedded|cni] [--output FILE] [--against containerd | --endpoint unix:///SOCKET]
+ *                      [--binary CRITEST] [-- CRITEST ARGS]
  *
  * It starts a registry, pushes the fixture images, and maps the registries that the suite names to it. A run succeeds
  * when every spec passed that test/critest/expected.ts does not except, and when nothing of the daemon is left. The
@@ -11,6 +11,7 @@
  *
  * --benchmark   the suite's own benchmarks; their values go to .cache/critest/RUN/benchmark
  * --network     cni: Debian's CNI plugins make the pods' network
+ * --against     Debian's containerd, started for the run, instead of a gantryd
  * --endpoint    another runtime, which must reach the images by itself
  * --binary      a critest of another version than the pinned one
  */
@@ -19,18 +20,15 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { criTools } from "../harness/cri-tools.ts";
-import { TestDaemon } from "../harness/daemon.ts";
 import { pushFixtureImages } from "../harness/fixture-images.ts";
-import { leftoversAtRest } from "../harness/leftovers.ts";
 import { startRegistry } from "../harness/registry.ts";
 import { BENCHMARK_PARAMETERS, benchmarkTable } from "./benchmark.ts";
 import { judge } from "./expected.ts";
 import { hostFacts } from "./host-facts.ts";
 import { type CritestResult, type RunResult, runResult, runtimeVersion, writeResult } from "./result-file.ts";
-import { runSuite, suiteProgram } from "./suite.ts";
+import { startSubject, type Subject } from "./subject.ts";
+import { runSuite, type SuiteOptions, suiteProgram } from "./suite.ts";
 import { countsLine, judgementLines, specTable } from "./table.ts";
-
-const UPSTREAMS = ["gcr.io", "registry.k8s.io", "k8s.gcr.io", "docker.io"];
 
 const { values, positionals } = parseArgs({
   options: {
@@ -42,12 +40,15 @@ const { values, positionals } = parseArgs({
     network: { type: "string", default: "embedded" },
     benchmark: { type: "boolean", default: false },
     output: { type: "string" },
+    against: { type: "string" },
     endpoint: { type: "string" },
     binary: { type: "string" },
   },
   allowPositionals: true,
 });
 
+if (values.against !== undefined && values.against !== "containerd")
+  throw new Error(`--against ${values.against}: only containerd can be started`);
 const parallel = count("parallel", values.parallel);
 const repeat = count("repeat", values.repeat);
 const results = join(import.meta.dirname, "../../.cache/critest");
@@ -87,19 +88,16 @@ if (values.output !== undefined) await writeResult(resolve(values.output), resul
 process.exitCode = result.succeeded ? 0 : 1;
 
 async function runOnce(directory: string): Promise<RunResult> {
-  const daemon = values.endpoint === undefined ? await startDaemon() : undefined;
+  const { network, against, endpoint } = values;
+  const subject = await startSubject({ network, against, endpoint, registry: registry.host });
   let outcome: RunResult | undefined;
+  let ended = false;
   try {
-    const endpoint = daemon?.endpoint ?? values.endpoint ?? "";
-    result.runtime = await runtimeVersion(endpoint);
-    const report = await runSuite(
-      program,
-      await suiteOptions(endpoint, directory, daemon?.nriSocket),
-      directory,
-    );
+    result.runtime = await runtimeVersion(subject.endpoint);
+    const report = await runSuite(program, await suiteOptions(subject, directory), directory);
     const judgement = judge(report.specs, host);
-    await daemon?.stop();
-    const left = daemon ? await leftoversAtRest(daemon) : [];
+    ended = true;
+    const left = await subject.end();
     outcome = runResult(report, judgement, left);
     const lines = [
       ...specTable(report.specs),
@@ -111,25 +109,13 @@ async function runOnce(directory: string): Promise<RunResult> {
     console.log(lines.join("\n"));
     return outcome;
   } finally {
-    if (daemon && !(outcome && succeeded(outcome)))
-      await writeFile(join(directory, "gantryd.log"), daemon.log());
-    await daemon?.remove();
+    if (!ended) await subject.end();
+    if (!(outcome && succeeded(outcome))) await subject.keepLog(directory);
+    await subject.remove();
   }
 }
 
-async function startDaemon(): Promise<TestDaemon> {
-  return await TestDaemon.start({
-    network: values.network === "cni" ? "cni" : "embedded",
-    plainHttpHosts: [registry.host],
-    mirrors: Object.fromEntries(UPSTREAMS.map((upstream) => [upstream, registry.host])),
-  });
-}
-
-async function suiteOptions(
-  endpoint: string,
-  directory: string,
-  nriSocket: string | undefined,
-): Promise<Parameters<typeof runSuite>[1]> {
+async function suiteOptions({ endpoint, nriSocket }: Subject, directory: string): Promise<SuiteOptions> {
   const parametersFile = join(scratch, "benchmark.yaml");
   // JSON is YAML.
   await writeFile(parametersFile, JSON.stringify(BENCHMARK_PARAMETERS));
