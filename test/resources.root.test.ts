@@ -1,6 +1,6 @@
 /** Limits of containers in the real kernel: as created, as updated, and as they were after an update that fails. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { status as code } from "@grpc/grpc-js";
@@ -254,6 +254,52 @@ test(
     ]);
   },
 );
+
+const notHybrid = !existsSync(`${ROOT}/unified`) && "this host is not hybrid";
+test(
+  "of a control group that the client has made nothing is left but the client's own",
+  { skip: notHybrid },
+  async () => {
+    const parent = `gantry-test-client-${process.pid}`;
+    const path = `/${parent}/pods/one`;
+    const v1 = readdirSync(ROOT).filter((name) => name !== "unified");
+    try {
+      // As a kubelet does: in every v1 hierarchy.
+      for (const name of v1) mkdirSync(join(ROOT, name, path), { recursive: true });
+      writeFileSync(join(ROOT, "memory", path, "memory.limit_in_bytes"), String(128 * MiB));
+      const own = await work.pod("own", { linux: { cgroup_parent: path } });
+      const other = await work.pod("other", { linux: { cgroup_parent: `/${parent}/pods/two` } });
+      for (const name of v1) mkdirSync(join(ROOT, name, parent, "pods/two"));
+      const [one, two] = [await work.run(own, "one"), await work.run(other, "two")];
+      assert.equal((await facts(one)).cgroupPath, `${path}/${one}`);
+      await update(one, { memory_limit_in_bytes: 64 * MiB });
+      await work.remove(own);
+      assert.ok(!existsSync(join(ROOT, "unified", path)));
+      assert.equal(
+        readFileSync(join(ROOT, "memory", path, "memory.limit_in_bytes"), "utf8").trim(),
+        String(128 * MiB),
+      );
+      assert.equal(await work.read(two, "echo lives"), "lives");
+      await work.remove(other);
+      assert.ok(!existsSync(join(ROOT, "unified", parent)));
+      for (const name of v1) assert.deepEqual(directories(join(ROOT, name, path)), [], name);
+    } finally {
+      for (const name of [...v1, "unified"])
+        for (const below of ["pods/one", "pods/two", "pods", ""])
+          rmdirIfThere(join(ROOT, name, parent, below));
+    }
+  },
+);
+
+function directories(path: string): string[] {
+  return readdirSync(path, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name);
+}
+
+function rmdirIfThere(path: string): void {
+  if (existsSync(path)) rmdirSync(path);
+}
 
 test("a pod's resources show in its verbose status", async () => {
   const { id } = pod;

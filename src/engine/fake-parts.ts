@@ -269,6 +269,7 @@ export class FakeParts {
       memoryDirectory: () => undefined,
       kill: () => Promise.resolve(),
       remove: async () => this.#ask("remove cgroup"),
+      removeShadow: async () => this.#ask("remove shadow"),
       processes: () => Promise.resolve([]),
       check: (resources) => {
         if (resources.unified) throw new GantryError("failed-precondition", "no v2 in this fake");

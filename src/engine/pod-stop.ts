@@ -35,8 +35,10 @@ export async function removePodSandbox(
     failpoint("pod-remove:containers");
     await rm(podPaths(context.stateDirectory, entry.sandbox.id).directory, { recursive: true, force: true });
     failpoint("pod-remove:directory");
-    if (entry.sandbox.config.cgroupParent === "")
+    const { cgroupParent } = entry.sandbox.config;
+    if (cgroupParent === "")
       await context.cgroups.load(podCgroupPath(context, entry.sandbox.id)).remove(signal);
+    else await context.cgroups.load(cgroupParent).removeShadow();
     failpoint("pod-remove:cgroup");
     await forgetPod(context, entry);
     failpoint("pod-remove:record");

@@ -186,6 +186,11 @@ test("hybrid: controllers on v1, the group in the v2 hierarchy too", async () =>
   assert.equal(readFileSync(join(root, "unified/one/cgroup.kill"), "utf8"), "1");
   assert.equal(await group.removeIfEmpty(), true);
   assert.ok(!existsSync(join(root, "memory/one")) && !existsSync(join(root, "unified/one")));
+  const pods = await Promise.all(["/client/one", "/client/two"].map((path) => manager.create(path, {})));
+  await pods[0]?.removeShadow();
+  assert.ok(!existsSync(join(root, "unified/client/one")) && existsSync(join(root, "unified/client/two")));
+  await pods[1]?.removeShadow();
+  assert.ok(!existsSync(join(root, "unified/client")) && existsSync(join(root, "memory/client/two")));
 });
 
 test("v1: a limit whose controller is missing, unless it says nothing", async () => {

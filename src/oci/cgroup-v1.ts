@@ -2,7 +2,7 @@
  * Groups on v1 and on the hybrid layout: one directory in each hierarchy. On a hybrid host the group exists in
  * the v2 hierarchy too, where processes are listed and killed at once.
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
@@ -110,6 +110,13 @@ export class V1Cgroup implements Cgroup {
   async removeIfEmpty(): Promise<boolean> {
     const directories = this.#roots().map((root) => join(root, this.path));
     return removeEmptyDirectories(this.#files, directories);
+  }
+
+  async removeShadow(): Promise<void> {
+    const { unified } = this.#hierarchies;
+    if (unified === undefined) return;
+    for (let path = this.path; path !== "/"; path = dirname(path))
+      if (!removeEmptyDirectories(this.#files, [join(unified, path)])) return;
   }
 
   /** A process frozen by v1's freezer takes no SIGKILL. */

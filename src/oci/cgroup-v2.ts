@@ -120,6 +120,10 @@ export class V2Cgroup implements Cgroup {
     return removeEmptyDirectories(this.#files, [this.#directory]);
   }
 
+  removeShadow(): Promise<void> {
+    return Promise.resolve();
+  }
+
   #writes(resources: Resources): CgroupWrite[] {
     return v2Writes(resources, this.#directory, (path) => this.#files.read(path));
   }

@@ -134,6 +134,11 @@ export interface Cgroup {
   remove(signal: AbortSignal): Promise<void>;
   /** Deletes the group unless a process or a group is in it; kills nothing. False where something stays. */
   removeIfEmpty(): Promise<boolean>;
+  /**
+   * Deletes what stands beside a group that a client of v1 has made: on a hybrid host the directories in the v2
+   * hierarchy, this and those above, as far as nothing is in them. The client's own stay. Nothing on other hosts.
+   */
+  removeShadow(): Promise<void>;
 }
 
 /** Readings of several groups, by their position in the request; each is parsed when it is asked for. */
