@@ -24,8 +24,15 @@ export const MAX_STREAMS = 1000;
 /** Of every stream and of the connection, until a client says otherwise. */
 const INITIAL_WINDOW_BYTES = 64 * 1024;
 const MAX_DATA_BYTES = 32 * 1024;
+/** What waits to be read of a stream whose client keeps to its window. */
+const MAX_WINDOWED_BYTES = 4 * INITIAL_WINDOW_BYTES;
 /** Above this, no answer is written before the client has read earlier ones. */
 const MAX_UNREAD_BYTES = 1024 * 1024;
+/** Kubernetes clients do not look at them, others insist. */
+const REPLY_HEADERS: SpdyHeaders = new Map([
+  [":status", "200"],
+  [":version", "HTTP/1.1"],
+]);
 const LINGER_MS = 10_000;
 const STALLED_PING_MS = 5_000;
 
@@ -188,21 +195,29 @@ export class SpdyConnection {
     this.#streams.set(id, stream);
     const streamId = Buffer.alloc(4);
     streamId.writeUInt32BE(id);
-    const reply = Buffer.concat([streamId, this.#headerWriter.block()]);
+    const reply = Buffer.concat([streamId, this.#headerWriter.block(REPLY_HEADERS)]);
     this.#send(controlFrame(SPDY_FRAME.SYN_REPLY, reply));
     if (fin) void stream.deliver(Buffer.alloc(0), true);
     this.#options.onStream(stream);
   }
 
   async #receive(streamId: number, bytes: Buffer, fin: boolean): Promise<void> {
-    const room = this.#ending ? undefined : this.#streams.get(streamId)?.deliver(bytes, fin);
-    if (room) {
-      const stalled = setInterval(() => this.#pingStalled(), STALLED_PING_MS);
-      await room;
-      clearInterval(stalled);
-    }
+    const stream = this.#ending ? undefined : this.#streams.get(streamId);
+    const room = stream?.deliver(bytes, fin);
     this.#acknowledge(0, bytes.length);
-    if (this.#streams.has(streamId) && !fin) this.#acknowledge(streamId, bytes.length);
+    const taken = (): void => {
+      if (this.#streams.has(streamId) && !fin) this.#acknowledge(streamId, bytes.length);
+    };
+    if (!stream || !room) return taken();
+    if (this.#windowed && stream.readableLength < MAX_WINDOWED_BYTES) {
+      // The stream's window holds the client up, and its other frames may be what the stream waits for.
+      void room.then(taken);
+      return;
+    }
+    const stalled = setInterval(() => this.#pingStalled(), STALLED_PING_MS);
+    await room;
+    clearInterval(stalled);
+    taken();
   }
 
   /** Gives the client back the window of what has been taken, half a window at a time. */

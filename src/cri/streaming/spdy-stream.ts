@@ -6,8 +6,7 @@ import { Duplex } from "node:stream";
 import type { SpdyHeaders } from "./spdy-headers.ts";
 
 /** What may wait to be read before the whole connection is held up. */
-const RECEIVE_BUFFER_BYTES = 256 * 1024;
-const SEND_BUFFER_BYTES = 64 * 1024;
+const BUFFER_BYTES = 64 * 1024;
 
 /** What a stream needs of its connection. */
 export interface SpdyStreamOwner {
@@ -23,13 +22,13 @@ export class SpdyStream extends Duplex {
   /** Bytes that the client's window still takes; counts only where the client uses windows. */
   sendWindow: number;
   readonly #owner: SpdyStreamOwner;
-  #room: (() => void) | undefined;
+  #room: PromiseWithResolvers<void> | undefined;
   #received = false;
   #sent = false;
   #resetByPeer = false;
 
   constructor(owner: SpdyStreamOwner, id: number, headers: SpdyHeaders, sendWindow: number) {
-    super({ readableHighWaterMark: RECEIVE_BUFFER_BYTES, writableHighWaterMark: SEND_BUFFER_BYTES });
+    super({ highWaterMark: BUFFER_BYTES });
     this.#owner = owner;
     this.id = id;
     this.headers = headers;
@@ -44,7 +43,7 @@ export class SpdyStream extends Duplex {
     const room = bytes.length === 0 || this.push(bytes);
     this.#received = fin;
     if (fin) this.push(null);
-    return room || fin ? undefined : new Promise((resolve) => (this.#room = resolve));
+    return room || fin ? undefined : (this.#room ??= Promise.withResolvers()).promise;
   }
 
   /** For the connection: the client has given it up, or has gone. */
@@ -54,7 +53,7 @@ export class SpdyStream extends Duplex {
   }
 
   override _read(): void {
-    this.#room?.();
+    this.#room?.resolve();
     this.#room = undefined;
   }
 

@@ -8,7 +8,6 @@
  * listens on the loopback address unless it is told otherwise. It starts with the first request.
  */
 import { createServer, type IncomingMessage, type Server } from "node:http";
-import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { errorMessage, GantryError, wrapError } from "../../base/errors.ts";
@@ -16,7 +15,6 @@ import type { Logger } from "../../base/logger.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { RequestTickets, type StreamRequest } from "./request-ticket.ts";
 import type { CertifiedKey } from "./self-made-certificate.ts";
-import { serveUpgrade } from "./upgrade.ts";
 import { refuse } from "./upgrade-response.ts";
 
 export interface StreamingServerOptions {
@@ -54,19 +52,19 @@ export function createStreamingServer(options: StreamingServerOptions): Streamin
   let listening: Promise<Server> | undefined;
   let closed = false;
 
-  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    socket.on("error", () => undefined);
-    const ticket = redeem(tickets, request.url ?? "");
-    if (!ticket) refuse(socket, 404, "no such request");
-    else
-      void serveUpgrade(options, ticket, request, socket, head).catch((error: unknown) => {
+  const start = async (): Promise<Server> => {
+    // Loaded when the first client is announced: a daemon without any need not have it in memory.
+    const { serveUpgrade } = await import("./upgrade.ts");
+    const server = await listener(options);
+    server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      socket.on("error", () => undefined);
+      const ticket = redeem(tickets, request.url ?? "");
+      if (!ticket) return refuse(socket, 404, "no such request");
+      serveUpgrade(options, ticket, request, socket, head).catch((error: unknown) => {
         options.log.debug({ kind: ticket.kind, err: errorMessage(error) }, "streaming ended with an error");
         socket.destroy();
       });
-  };
-  const start = async (): Promise<Server> => {
-    const server = listener(options);
-    server.on("upgrade", upgrade);
+    });
     // Node keeps no account of upgraded connections.
     server.on(options.tls ? "secureConnection" : "connection", (socket: Duplex) => {
       sockets.add(socket);
@@ -105,7 +103,7 @@ export function createStreamingServer(options: StreamingServerOptions): Streamin
   };
 }
 
-function listener(options: StreamingServerOptions): Server {
+async function listener(options: StreamingServerOptions): Promise<Server> {
   const limits = {
     maxHeaderSize: MAX_HTTP_HEADER_BYTES,
     headersTimeout: REQUEST_TIMEOUT_MS,
@@ -116,7 +114,12 @@ function listener(options: StreamingServerOptions): Server {
   };
   const tls = options.tls?.();
   const server = tls
-    ? createTlsServer({ ...limits, cert: tls.certificate, key: tls.key, minVersion: "TLSv1.2" })
+    ? (await import("node:https")).createServer({
+        ...limits,
+        cert: tls.certificate,
+        key: tls.key,
+        minVersion: "TLSv1.2",
+      })
     : createServer(limits);
   server.maxConnections = options.maxConnections;
   // Who does not ask for another protocol gets nothing here, and says no more.
