@@ -16,8 +16,8 @@ export class Crictl {
     this.#directory = directory;
   }
 
-  /** Runs it, whatever it answers. */
-  try(...args: string[]): Promise<CommandResult> {
+  /** The command line that runs it. */
+  command(...args: string[]): [program: string, args: string[]] {
     const global = [
       "--runtime-endpoint",
       this.#endpoint,
@@ -26,7 +26,17 @@ export class Crictl {
       "--timeout",
       "60s",
     ];
-    return runCommand(this.#program, ["--config", "/dev/null", ...global, ...args]);
+    return [this.#program, ["--config", "/dev/null", ...global, ...args]];
+  }
+
+  /** Runs it, whatever it answers. */
+  try(...args: string[]): Promise<CommandResult> {
+    return this.tryWith("", ...args);
+  }
+
+  /** The same with a standard input. */
+  tryWith(input: string, ...args: string[]): Promise<CommandResult> {
+    return runCommand(...this.command(...args), { input });
   }
 
   /** Its standard output, trimmed; rejects unless it exits 0. */

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { silentLogger } from "../../base/logger.ts";
 import { fakeEngine } from "../fake-engine.ts";
 import { FakeProcess } from "./fake-process.fixture.ts";
-import type { CommandRequest, StreamRequest } from "./request-ticket.ts";
+import type { CommandRequest } from "./request-ticket.ts";
 import {
   createStreamingServer,
   type StreamingServer,
@@ -55,8 +55,7 @@ export function serveStreams({ connect, fails, ...options }: ServeOptions = {}):
     server,
     process,
     asked,
-    exec: (streams = {}) =>
-      server.url({ kind: "exec", command: ["cat"], ...command, ...streams } as StreamRequest),
+    exec: (streams = {}) => server.url({ kind: "exec", command: ["cat"], ...command, ...streams }),
     portForward: (...ports) => server.url({ kind: "portforward", podSandboxId: "p", ports }),
     [Symbol.asyncDispose]: () => server.close(),
   };

@@ -17,7 +17,7 @@ test("sizes one after the other, cut anywhere", async () => {
     { width: 120, height: 40 },
   ];
   assert.deepEqual(await sizesOf(two), expected);
-  assert.deepEqual(await sizesOf(...two), expected);
+  assert.deepEqual(await sizesOf(...two.split("")), expected);
 });
 
 test("what is no size is passed over", async () => {
