@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
-import { SpdyTestClient } from "../src/cri/streaming/spdy-client.fixture.ts";
+import { SpdyTestClient } from "../src/cri/streaming/spdy-test-client.ts";
 import { freePort } from "./harness/free-port.ts";
 import { makeSetting, type Setting } from "./harness/setting.ts";
 import { type TestPod, Workload } from "./harness/workload.ts";

@@ -1,5 +1,7 @@
 /** A whole life of a pod with the real crictl, the real registry and the real kernel, and nothing left after it. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFile, mkdir } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -108,6 +110,26 @@ test("exec -s", async () => {
   const failed = await crictl.try("exec", "-s", container, "sh", "-c", "echo no >&2; exit 3");
   assert.notEqual(failed.code, 0);
   assert.match(failed.stderr, /3/);
+});
+
+test("exec, attach and port-forward with streams", async () => {
+  const { crictl } = setting;
+  const echoed = await crictl.tryWith("through\n", "exec", "-i", container, "cat");
+  assert.deepEqual([echoed.code, echoed.stdout], [0, "through\n"], echoed.stderr);
+  const failed = await crictl.try("exec", container, "sh", "-c", "echo no >&2; exit 3");
+  assert.notEqual(failed.code, 0);
+  assert.match(failed.stderr, /^no\n.*exit code 3/s);
+  // Both go on until they are ended.
+  for (const args of [
+    ["attach", container],
+    ["port-forward", pod, "0:80"],
+  ]) {
+    const child = spawn(...crictl.command(...args), { stdio: "ignore" });
+    await sleep(200);
+    assert.equal(child.exitCode, null, args.join(" "));
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
 });
 
 test("stats", async () => {

@@ -59,7 +59,7 @@ export class FakeShim implements Shim {
   endIfStuck = (): Promise<void> => Promise.resolve();
   wait = (): Promise<ExitRecord> => this.#exit.promise;
   start = (): Promise<void> => Promise.resolve();
-  attach = (): Promise<never> => Promise.reject(new Error("no attach in this fake"));
+  attach: Shim["attach"] = () => Promise.reject(new Error("no attach in this fake"));
   resize = (): Promise<void> => Promise.resolve();
   reopenLog = (): Promise<void> => Promise.resolve();
   disconnect = (): void => undefined;

@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { type AddressInfo, connect as connectTo, createServer, type Socket } from "node:net";
 import test from "node:test";
 import { WebSocket } from "ws";
-import { SpdyTestClient } from "./spdy-client.fixture.ts";
-import { serveStreams } from "./serve-streams.fixture.ts";
+import { SpdyTestClient } from "./spdy-test-client.ts";
+import { serveStreams } from "./serve-streams-for-test.ts";
 import { SPDY_FRAME, controlFrame, numbersFrame } from "./spdy-frame.ts";
 import { MAX_STREAMS } from "./spdy-connection.ts";
 

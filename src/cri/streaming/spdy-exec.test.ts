@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import test from "node:test";
-import { SpdyTestClient } from "./spdy-client.fixture.ts";
+import { SpdyTestClient } from "./spdy-test-client.ts";
 import { controlFrame, numbersFrame, SPDY_FRAME } from "./spdy-frame.ts";
-import { serveStreams } from "./serve-streams.fixture.ts";
+import { serveStreams } from "./serve-streams-for-test.ts";
 
 function openAll(client: SpdyTestClient, ...types: string[]): Record<string, number> {
   return Object.fromEntries(types.map((type) => [type, client.open({ streamtype: type })]));

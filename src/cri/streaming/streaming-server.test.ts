@@ -4,8 +4,8 @@ import { connect } from "node:net";
 import test from "node:test";
 import { WebSocket } from "ws";
 import { makeCertificate } from "./self-made-certificate.ts";
-import { serveStreams } from "./serve-streams.fixture.ts";
-import { SpdyTestClient } from "./spdy-client.fixture.ts";
+import { serveStreams } from "./serve-streams-for-test.ts";
+import { SpdyTestClient } from "./spdy-test-client.ts";
 
 async function statusOf(url: string, protocols?: string, headers?: Record<string, string>): Promise<string> {
   const client = await SpdyTestClient.connect(url, protocols, headers);

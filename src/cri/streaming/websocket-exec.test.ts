@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import test from "node:test";
 import { WebSocket } from "ws";
-import { serveStreams } from "./serve-streams.fixture.ts";
+import { serveStreams } from "./serve-streams-for-test.ts";
 
 interface Client {
   socket: WebSocket;

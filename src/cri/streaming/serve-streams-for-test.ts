@@ -1,14 +1,50 @@
 /** A streaming server over a fake engine whose exec and attach give one fake process, for one test. */
-import type { Duplex } from "node:stream";
+import { type Duplex, PassThrough } from "node:stream";
 import { silentLogger } from "../../base/logger.ts";
+import type { ProcessSession } from "../../engine/engine.ts";
 import { fakeEngine } from "../fake-engine.ts";
-import { FakeProcess } from "./fake-process.fixture.ts";
 import type { CommandRequest } from "./request-ticket.ts";
 import {
   createStreamingServer,
   type StreamingServer,
   type StreamingServerOptions,
 } from "./streaming-server.ts";
+
+/** A process of which a test writes the output, reads the input and tells the end. */
+export class FakeProcess implements ProcessSession {
+  readonly stdin = new PassThrough();
+  readonly stdout = new PassThrough();
+  readonly stderr = new PassThrough();
+  readonly sizes: string[] = [];
+  /** Resolves when its client has left it. */
+  readonly left: Promise<void>;
+  readonly #left = Promise.withResolvers<void>();
+  readonly #exit = Promise.withResolvers<{ exitCode: number; signal: number }>();
+
+  constructor() {
+    this.left = this.#left.promise;
+  }
+
+  /** Ends its output and itself. */
+  exits(exitCode: number): void {
+    this.stdout.end();
+    this.stderr.end();
+    this.#exit.resolve({ exitCode, signal: 0 });
+  }
+
+  /** Copies its input to its output, and exits at its end. */
+  echoes(exitCode = 0): void {
+    this.stdin.pipe(this.stdout, { end: false });
+    this.stdin.once("end", () => this.exits(exitCode));
+  }
+
+  resize = (width: number, height: number): Promise<void> => {
+    this.sizes.push(`${width}x${height}`);
+    return Promise.resolve();
+  };
+  wait = (): Promise<{ exitCode: number; signal: number }> => this.#exit.promise;
+  close = (): void => this.#left.resolve();
+}
 
 export interface ServedStreams extends AsyncDisposable {
   server: StreamingServer;
