@@ -166,6 +166,30 @@ test("volumes have the ids of their mappings", async () => {
   });
 });
 
+test("a volume of a pod in the host's user namespace has the ids of its mappings", async () => {
+  const path = setting.daemon.path("volume-host");
+  await mkdir(path);
+  await writeFile(`${path}/file`, "text");
+  const ranges = [
+    { container_id: 0, host_id: 1000, length: 1 },
+    { container_id: 1, host_id: 5000, length: 10 },
+  ];
+  const mount = { container_path: "/v", host_path: path, uidMappings: ranges, gidMappings: MAPPING };
+  await inPod("host-ids", options({ pid: CONTAINER }), async (pod) => {
+    const more = { ...options({ pid: CONTAINER }), mounts: [mount] };
+    const id = await work.run(pod, "one", FOREVER, more);
+    assert.equal(
+      await work.read(id, "stat -c '%u %g' /v/file; readlink /proc/self/ns/user"),
+      `1000 ${BASE}\n${await readlink("/proc/self/ns/user")}`,
+    );
+    const overlapping = { ...mount, uidMappings: [...ranges, ...ranges] };
+    await assert.rejects(work.create(pod, "bad", FOREVER, { mounts: [overlapping] }), {
+      code: code.INVALID_ARGUMENT,
+      message: /mount "\/v": uid mappings: ranges overlap/,
+    });
+  });
+});
+
 test("a mount that cannot be mapped, and one that the host would see, are refused", async () => {
   await inPod("refused", own(), async (pod) => {
     const kernel = { mounts: [{ container_path: "/kernel", host_path: "/sys/kernel", ...MAPPED }] };

@@ -22,7 +22,7 @@ struct report {
 };
 
 static void close_others(int kept) {
-    syscall(SYS_close_range, 0, kept - 1, 0);
+    if (kept > 0) syscall(SYS_close_range, 0, kept - 1, 0);
     syscall(SYS_close_range, kept + 1, ~0U, 0);
 }
 

@@ -84,6 +84,8 @@ export async function pinNamespaces(pins: NamespacePins): Promise<void> {
     if (created) removeIfEmpty(pins.directory);
     const code = errnoCode(error);
     if (code === "EEXIST") throw wrapError(`pin namespaces in ${pins.directory}`, error, "already-exists");
+    if (pins.user && (code === "ENOSPC" || code === "EUSERS"))
+      throw wrapError("no more user namespaces (user.max_user_namespaces)", error, "resource-exhausted");
     if (isSysctlError(error, pins.sysctls)) throw wrapError("sysctl", error, "invalid-argument");
     throw wrapError(`pin namespaces in ${pins.directory}`, error);
   }

@@ -167,7 +167,8 @@ function addRoot(
     readonly: spec.root?.readonly ?? false,
     mapping: options.idMapRootfs ? spec.linux : undefined,
   };
-  if (typeof options.gate === "object") plan.add("openFifo", { path: options.gate.fifo });
+  const opener = plan.hostPhase?.plan ?? plan;
+  if (typeof options.gate === "object") opener.add("openFifo", { path: options.gate.fifo });
   const { mountLabel: label = "" } = options;
   addRootfs(
     plan,

@@ -305,6 +305,26 @@ test("update: all of the limits or none, in the kernel and in the stored configu
   assert.match(oci(["update", "--memory", "1g", "update"]).err, /does not exist/);
 });
 
+test("a volume is id-mapped, in a user namespace and without one", () => {
+  const source = join(base, "volume");
+  mkdirSync(source);
+  writeFileSync(join(source, "file"), "");
+  const mapping = [{ containerID: 0, hostID: 600_000, size: 65_536 }];
+  const maps = { uidMappings: mapping, gidMappings: mapping };
+  const show = ["ls", "-ln", "/volume/file"];
+  configure(show, (spec) => {
+    spec.mounts?.push({ destination: "/volume", type: "bind", source, options: ["rbind"], ...maps });
+  });
+  assert.match(oci(["run", "-b", bundle, "mapped"]).out, / 600000 +600000 /);
+  configure(show, (spec) => {
+    spec.linux?.namespaces?.push({ type: "user" });
+    Object.assign(spec.linux ?? {}, maps);
+    spec.mounts?.push({ destination: "/volume", source, options: ["bind", "idmap"] });
+  });
+  const inside = oci(["run", "-b", bundle, "inside"]);
+  assert.match(inside.out, / 0 +0 /, inside.err);
+});
+
 test("ps shows the container's processes; features are those of the specification", () => {
   configure(["sh", "-c", "sleep 300 & wait"]);
   assert.equal(ociDetached(["run", "-d", "-b", bundle, "ps"]).code, 0);

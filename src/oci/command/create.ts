@@ -86,6 +86,7 @@ async function makeContainer<T extends { pid: number }>(
       rootfs: { type: "bind", source: rootfs, readonly: false },
       cgroup: cgroup.entries(),
       gate: { fifo },
+      hostPhase: losesHost(spec),
       checkCommand: spec.process !== undefined,
       noPivot: !options.pivot,
       preserveFds: options.preserveFds,
@@ -123,6 +124,13 @@ async function makeContainer<T extends { pid: number }>(
     undo.disarm();
     return { container, launched };
   });
+}
+
+/** A user namespace's root reaches neither the state directory nor what is below other closed directories. */
+function losesHost({ linux }: Spec): boolean {
+  const namespaces = linux?.namespaces ?? [];
+  const ownMounts = namespaces.some(({ type, path }) => type === "mount" && !path);
+  return ownMounts && namespaces.some(({ type }) => type === "user");
 }
 
 /** Kills what is in the group and deletes it, with the default parent when that was its last. */
