@@ -101,7 +101,7 @@ test("a refused volume names what is wrong, and leaves no container", async () =
     [
       volume("/m", { image: { image: "registry.k8s.io/none:1" } }),
       code.NOT_FOUND,
-      /mount "\/m": image .* not found/,
+      /ImageVolumeMountFailed: mount "\/m": image .* not found/,
     ],
     [volume("/m", { image_sub_path: "data/gone" }), code.NOT_FOUND, /mount "\/m": .*no path "data\/gone"/],
     [volume("/m", { image_sub_path: "outside/passwd" }), code.NOT_FOUND, /no path/],

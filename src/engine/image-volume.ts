@@ -13,6 +13,9 @@ import type { RootfsMount } from "../snapshotter/snapshotter.ts";
 import type { Container, ContainerConfig, ImageVolume } from "./container.ts";
 import type { EngineContext } from "./engine-context.ts";
 
+/** The word by which clients of the CRI tell this failure from others; peers say it too. */
+const FAILED = "ImageVolumeMountFailed";
+
 /** Key of a volume's view. */
 export function imageVolumeKey(containerId: string, mount: number): string {
   return `${containerId}.${mount}`;
@@ -48,7 +51,7 @@ export async function makeImageVolumes(
       await context.snapshotter.view(key, chainId);
       volumes.push({ mount, imageId: record.id });
     } catch (error) {
-      throw wrapError(`mount "${containerPath}"`, error);
+      throw wrapError(`${FAILED}: mount "${containerPath}"`, error);
     }
   }
   if (volumes.length > 0) failpoint("container-create:image-volumes");
