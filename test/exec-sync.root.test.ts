@@ -103,6 +103,19 @@ test("a timeout kills the command with all of its process group", async () => {
   for (const seconds of [7654, 7655, 7656]) await gone(`sleep ${seconds}`);
 });
 
+test("after a timeout the command is not to be found, however busy the machine is", async () => {
+  await Promise.all(
+    Array.from({ length: 12 }, async (_, n) => {
+      const cmd = ["sleep", String(9500 + n)];
+      await assert.rejects(work.client.ExecSync({ container_id: id, cmd, timeout: 1 }), {
+        code: code.DEADLINE_EXCEEDED,
+      });
+      const { stdout } = await work.exec(id, `pgrep -f '^sleep ${9500 + n}$' || true`);
+      assert.equal(stdout, "");
+    }),
+  );
+});
+
 test("a caller that goes away has the command and its children killed", async () => {
   const caller = new AbortController();
   const cmd = ["sh", "-c", "sleep 8654 & sleep 8655"];

@@ -198,6 +198,29 @@ test("stopping a pod kills its containers; nothing is created in it after", asyn
   assert.deepEqual(engine.listContainers({}), []);
 });
 
+test("the timeout of an exec is told once the command is gone", async () => {
+  const { id } = await running();
+  const shim = parts.shims.get(id);
+  assert.ok(shim);
+  const steps: string[] = [];
+  const exit = Promise.withResolvers<{ exitCode: number; signal: number }>();
+  const exec = {
+    ...fakeExec("", 0),
+    wait: () => exit.promise,
+    kill: async (signal: number) => {
+      steps.push(`kill ${signal}`);
+      setImmediate(() => {
+        steps.push("reaped");
+        exit.resolve({ exitCode: 137, signal: 9 });
+      });
+    },
+    close: () => void steps.push("close"),
+  };
+  shim.exec = () => Promise.resolve(exec);
+  await assert.rejects(engine.execSync(id, ["sleep"], 1, never), { kind: "deadline-exceeded" });
+  assert.deepEqual(steps, ["kill 9", "reaped", "close"]);
+});
+
 test("exec gives output and code, and is refused unless the container runs", async () => {
   const { id } = await running();
   const shim = parts.shims.get(id);

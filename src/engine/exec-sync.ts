@@ -4,6 +4,7 @@
  * Each stream is kept up to 16 MiB and read to its end; what is over is discarded (CVE-2022-1708). When the timeout
  * passes or the caller goes, the process is killed.
  */
+import { constants } from "node:os";
 import { abortable } from "../base/abort.ts";
 import { GantryError, wrapError } from "../base/errors.ts";
 import type { ShimExec } from "../shim/shim.ts";
@@ -12,6 +13,7 @@ import type { EngineContext } from "./engine-context.ts";
 import type { ExecSyncResult } from "./engine.ts";
 
 export const EXEC_SYNC_LIMIT_BYTES = 16 * 1024 * 1024;
+const KILLED_WITHIN_MS = 2_000;
 
 export async function execSync(
   context: EngineContext,
@@ -40,17 +42,26 @@ export async function execSync(
     );
     return { stdout, stderr, exitCode: exit.exitCode };
   } catch (error) {
-    if (timeout?.aborted && !signal.aborted)
+    if (timeout?.aborted && !signal.aborted) {
+      // Who is told of the timeout must not find the command still there.
+      if (exec) await kill(exec);
       throw new GantryError(
         "deadline-exceeded",
         `exec in container "${container.id}": not finished after ${timeoutMs / 1000} s`,
         { cause: error },
       );
+    }
     throw wrapError(`exec in container "${container.id}"`, error);
   } finally {
     // Kills it if it still runs, also where the shim is stuck and answers nothing.
     exec?.close();
   }
+}
+
+/** Kills the command with its process group, and waits until it has been reaped; not for a shim that is stuck. */
+async function kill(exec: ShimExec): Promise<void> {
+  const reaped = exec.kill(constants.signals.SIGKILL).then(() => exec.wait());
+  await abortable(reaped, AbortSignal.timeout(KILLED_WITHIN_MS)).catch(() => undefined);
 }
 
 /** Everything of the stream up to the limit; the rest is read and dropped. */
