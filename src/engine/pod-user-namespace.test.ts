@@ -58,6 +58,17 @@ test("a handler without user namespaces refuses them", async () => {
   assert.deepEqual(parts.asked, []);
 });
 
+test("a pod whose user namespace is no longer pinned is not ready", async () => {
+  const id = await engine.runPodSandbox(pod({ pid: "container" }), "", never);
+  await engine.close();
+  engine = await createEngine(parts.options());
+  assert.equal(engine.podSandbox(id).state, "ready");
+  await engine.close();
+  for (const path of parts.pinned) if (path.endsWith("/user")) parts.pinned.delete(path);
+  engine = await createEngine(parts.options());
+  assert.equal(engine.podSandbox(id).state, "notready");
+});
+
 test("what a user namespace does not go with", async () => {
   for (const namespaces of [{ pid: "node" }, { ipc: "node" }] as const)
     await assert.rejects(engine.runPodSandbox(pod(namespaces), "", never), { kind: "invalid-argument" });
