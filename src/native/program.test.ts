@@ -7,9 +7,11 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -82,6 +84,9 @@ test("an abort kills it with its children", async () => {
   const ended = run(script(`sleep 600 & echo $! > ${pids}; wait`), gone.signal);
   setTimeout(() => gone.abort(new Error("client left")), 100);
   await assert.rejects(ended, /client left/);
+  // A zombie is the first process's to reap.
+  const stat = await readFile(`/proc/${readFileSync(pids, "utf8").trim()}/stat`, "utf8").catch(() => ") Z");
+  assert.match(stat, /\) Z/);
   await assert.rejects(run(script("true"), gone.signal), /client left/);
 });
 
