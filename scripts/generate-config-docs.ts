@@ -21,7 +21,7 @@ key or a wrong value stops the start with an error that names the file, the line
 - \`gantryd config check [--config FILE]\` checks the files without starting anything.
 
 Everything that gantryd writes is below \`root\` and \`state\`, apart from control groups, the log directories that the
-kubelet names, and the embedded network's bridge and rules. Several daemons run side by side on one machine when their
+kubelet names, the embedded network's bridge and rules, and with CNI the cached results and names of namespaces (\`[cni]\`). Several daemons run side by side on one machine when their
 \`root\`, \`state\` and, with the embedded network, \`bridge\` and \`subnet\` differ. A second daemon on the same directory is
 refused.
 

@@ -5,7 +5,6 @@
  *   stores ─▶ snapshotter ─▶ images ─┐
  *             network, shims, cgroups ─┴─▶ engine (recovers) ─▶ CRI server
  */
-import { createHash } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { availableParallelism, release } from "node:os";
 import { join } from "node:path";
@@ -20,10 +19,6 @@ import { linuxUsageProbe } from "../engine/usage-probe-linux.ts";
 import { createImageService } from "../image/image-service.ts";
 import { createUnpacker } from "../image/unpack/unpacker.ts";
 import { shimProgram } from "../native/addon.ts";
-import { createBridgeNetwork } from "../network/bridge-network.ts";
-import { createCniNetwork } from "../network/cni-network.ts";
-import { createLoopbackNetwork } from "../network/loopback-network.ts";
-import type { PodNetwork } from "../network/pod-network.ts";
 import { AppArmor } from "../oci/apparmor.ts";
 import { Selinux } from "../oci/selinux.ts";
 import { CdiRegistry } from "../oci/cdi-registry.ts";
@@ -34,13 +29,13 @@ import { PLAN_FINGERPRINT } from "../oci/plan.ts";
 import { explainPlanError } from "../oci/plan-explain.ts";
 import { createShimManager } from "../shim/shim-manager.ts";
 import { createNri } from "../nri/nri.ts";
-import { openRecordStore, type RecordStore } from "../store/record-store.ts";
+import { openRecordStore } from "../store/record-store.ts";
 import type { Config } from "./config-schema.ts";
 import { nriOptions } from "./nri-options.ts";
+import { createNetwork } from "./network-choice.ts";
 import { openFilesLimit } from "./open-files-limit.ts";
 import { createSnapshotter } from "./snapshotter-choice.ts";
 import { createStreaming } from "./streaming-choice.ts";
-import { createUnsetNetwork } from "./unset-network.ts";
 import { probeUserNamespaces } from "./user-namespace-probe.ts";
 import { VERSION } from "./version.ts";
 
@@ -179,39 +174,6 @@ function isBundle(): boolean {
 
 function bundledWorker(): URL {
   return new URL("unpack-worker.js", import.meta.url);
-}
-
-function createNetwork(config: Config, store: RecordStore, log: Logger): PodNetwork {
-  const { mode, bridge, subnet, subnet6 } = config.network;
-  switch (mode) {
-    case "unset":
-      return createUnsetNetwork();
-    case "cni":
-      return createCniNetwork({
-        confDirectory: config.cni.conf_dir,
-        pluginDirectories: config.cni.bin_dirs,
-        cacheDirectory: config.cni.cache_dir,
-        netnsDirectory: config.cni.netns_dir,
-        maxNetworks: config.cni.max_networks,
-        confTemplate: config.cni.conf_template,
-        pluginTimeoutMs: config.cni.plugin_timeout_seconds * 1000,
-        records: store.table("cni_attachments"),
-        podCidrs: store.table("cni_node"),
-        log,
-      });
-    case "none":
-      return createLoopbackNetwork();
-    case "embedded":
-      return createBridgeNetwork({
-        bridge,
-        subnet,
-        ...(subnet6 !== "" && { subnet6 }),
-        // A daemon is its root directory: another one that was given the same bridge by mistake is told apart.
-        instance: `${bridge.replaceAll(".", "-")}-${createHash("sha256").update(config.root).digest("hex").slice(0, 8)}`,
-        leases: store.table("bridge_leases"),
-        log,
-      });
-  }
 }
 
 /** "" is the default handler; the others go by their names. */

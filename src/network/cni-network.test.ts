@@ -396,6 +396,47 @@ describe("a starting daemon", () => {
   });
 });
 
+describe("a DEL that fails", () => {
+  test("is repeated by the caller from where it failed, as nothing is pulled away from under it", async () => {
+    fixture.conf("10-a.conflist", fixture.list());
+    const network = await started(fixture.network());
+    await network.setup(fixture.request("pod1"), never);
+    fixture.does("second", "DEL", `echo '{"code":11,"msg":"not now"}'; exit 1`);
+    fixture.takeCalls();
+    const refused = { kind: "unavailable", message: /"second": DEL failed: not now \(code 11\)/ };
+    await assert.rejects(network.teardown(fixture.request("pod1"), undefined, never), refused);
+    assert.deepEqual(fixture.takeCalls(), ["second DEL"]);
+    fixture.does("second", "DEL", undefined);
+    await network.teardown(fixture.request("pod1"), undefined, never);
+    assert.deepEqual(fixture.takeCalls(), ["second DEL", "first DEL"]);
+  });
+
+  test("after a failed ADD is tried again by itself, and keeps the caller no longer", async () => {
+    fixture.conf("10-a.conflist", fixture.list());
+    for (const command of ["ADD", "DEL"]) fixture.does("second", command, "exit 1");
+    const network = await started(fixture.network({ retryMs: 50 }));
+    await assert.rejects(network.setup(fixture.request("pod1"), never), /"second": ADD failed/);
+    await network.teardown(fixture.request("pod1"), undefined, never);
+    assert.deepEqual([...fixture.records.keys()], ["pod1"]);
+    fixture.does("second", "DEL", undefined);
+    await until(() => fixture.records.size === 0);
+    assert.equal(fixture.takeCalls().at(-1), "first DEL");
+  });
+
+  test("at start keeps the daemon from nothing", async () => {
+    fixture.conf("10-a.conflist", fixture.list());
+    const before = await started(fixture.network());
+    await before.setup(fixture.request("gone"), never);
+    await before.close();
+    fixture.does("second", "DEL", "exit 1");
+    const network = await started(fixture.network({ retryMs: 50 }));
+    await network.setup(fixture.request("pod2"), never);
+    assert.deepEqual([...fixture.records.keys()], ["gone", "pod2"]);
+    fixture.does("second", "DEL", undefined);
+    await until(() => fixture.records.size === 1);
+  });
+});
+
 describe("STATUS", () => {
   test("decides whether the network is ready, from version 1.1 on", async () => {
     fixture.does(

@@ -45,6 +45,8 @@ export interface CniNetworkOptions {
   confTemplate: string;
   /** For one call of one plugin. */
   pluginTimeoutMs: number;
+  /** How often detaching is tried again that failed. Absent: every 30 seconds. */
+  retryMs?: number;
   records: CniRecordTable;
   podCidrs: PodCidrTable;
   log: Logger;
@@ -54,6 +56,7 @@ export interface CniNetworkOptions {
 const UNDO_MS = 30_000;
 /** So long a starting daemon waits for its plugins to say that they are ready; they may say it later. */
 const FIRST_STATUS_MS = 1_000;
+const RETRY_MS = 30_000;
 /** So long it waits for what is left of gone pods. */
 const COLLECT_MS = 5_000;
 const REASON = "NetworkPluginNotReady";
@@ -94,6 +97,7 @@ class CniNetwork implements PodNetwork {
     const versions = new CniVersions(this.#plugins, log);
     this.#sweep = new CniSweep({
       directories,
+      retryMs: options.retryMs ?? RETRY_MS,
       records,
       cache: this.#cache,
       chain: this.#chain,

@@ -16,7 +16,6 @@ import { presentNamespace } from "./cni-namespace.ts";
 import { outliveOrphans } from "./cni-orphans.ts";
 import type { CniRecordTable } from "./cni-records.ts";
 
-const RETRY_MS = 30_000;
 const DETACH_MS = 60_000;
 /** Pods wait for who waits to be alone: one that hangs is not to hold up the others. */
 const GC_WAIT_MS = 10_000;
@@ -26,6 +25,8 @@ const ORPHAN_PATIENCE_MS = 5_000;
 
 export interface CniSweepOptions {
   directories: readonly string[];
+  /** Between attempts to detach what could not be detached. */
+  retryMs: number;
   records: CniRecordTable;
   cache: CniCache;
   chain: CniChain;
@@ -146,7 +147,7 @@ export class CniSweep {
       await this.#detachAbandoned();
       await this.#collect();
     };
-    this.#retry = setTimeout(() => this.#then(again), RETRY_MS).unref();
+    this.#retry = setTimeout(() => this.#then(again), this.#options.retryMs).unref();
   }
 
   /** Once for each daemon. Attachments of other runtimes to the same network are theirs, and valid. */

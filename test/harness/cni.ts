@@ -20,6 +20,9 @@ export function cniSettings(daemon: TestDaemon): string[] {
 }
 
 export interface CniConfOptions {
+  /** Absent: the daemon's. */
+  bridge?: string;
+  subnet?: string;
   subnet6?: string;
   /** Plugins after the bridge. */
   more?: object[];
@@ -29,14 +32,14 @@ export interface CniConfOptions {
 /** A network by the plugin "bridge", as clusters have it. */
 export function bridgeConf(daemon: TestDaemon, options: CniConfOptions = {}): object {
   const { subnet6, more = [{ type: "portmap", capabilities: { portMappings: true } }] } = options;
-  const subnets = [daemon.subnet, ...(subnet6 === undefined ? [] : [subnet6])];
+  const subnets = [options.subnet ?? daemon.subnet, ...(subnet6 === undefined ? [] : [subnet6])];
   return {
     cniVersion: options.cniVersion ?? "1.0.0",
     name: daemon.name,
     plugins: [
       {
         type: "bridge",
-        bridge: daemon.bridge,
+        bridge: options.bridge ?? daemon.bridge,
         isGateway: true,
         ipMasq: true,
         hairpinMode: true,
