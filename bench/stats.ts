@@ -11,7 +11,7 @@ import type { Measures, Runtime } from "./work.ts";
 
 const LISTS = ["ListContainerStats", "ListPodSandboxStats", "ListPodSandboxMetrics"] as const;
 const ROUNDS = 20;
-const POLLS = 200;
+const POLLS = 100;
 
 export async function polledNode(
   runtime: Runtime,

@@ -88,7 +88,8 @@ async function readPods(
     });
     const usage: PodUsage = {
       sandbox: pod.sandbox,
-      ...groupUsage(readings.at(index) ?? noStats()),
+      // The cgroup of a stopped pod may be that of the next attempt.
+      ...groupUsage((pod.sandbox.state === "ready" ? readings.at(index) : undefined) ?? noStats()),
       processes: usages.reduce((sum, { processes }) => sum + processes, 0),
       containers: usages,
     };
