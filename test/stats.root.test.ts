@@ -133,7 +133,10 @@ test("a pod's network, processes and containers; none of the network on the host
   assert.deepEqual(after?.interfaces, []);
   const { process, containers } = await podStats(pod.id);
   assert.equal(number(process?.process_count), 4);
-  assert.deepEqual(containers.map(({ attributes }) => attributes?.id).toSorted(), [busy, idle].toSorted());
+  assert.deepEqual(
+    containers.map(({ attributes }) => attributes?.id ?? "").toSorted(),
+    [busy, idle].toSorted(),
+  );
 
   const host = await work.pod("on-host", HOST_NETWORK);
   try {

@@ -14,7 +14,7 @@ import type { PodNetwork } from "../network/pod-network.ts";
 import { AppArmor } from "../oci/apparmor.ts";
 import { Selinux } from "../oci/selinux.ts";
 import { CdiRegistry } from "../oci/cdi-registry.ts";
-import type { Cgroup, CgroupManager } from "../oci/cgroup.ts";
+import type { Cgroup, CgroupDetails, CgroupManager, CgroupStats, Readings } from "../oci/cgroup.ts";
 import type { Resources } from "../oci/runtime-spec.ts";
 import type { ExitRecord, Shim, ShimExec, ShimManager } from "../shim/shim.ts";
 import type { Snapshotter } from "../snapshotter/snapshotter.ts";
@@ -97,6 +97,8 @@ export class FakeParts {
   readonly snapshots = new Set<string>();
   /** What cgroups were updated with. */
   readonly updates: Resources[] = [];
+  /** What is counted of a cgroup; undefined for one that does not exist. */
+  counters: (path: string) => CgroupStats | undefined = () => undefined;
   /** Shims do not answer who looks for them. */
   stuck = false;
   /** A step of `asked` that fails the next time. */
@@ -263,6 +265,16 @@ export class FakeParts {
     return fake as ImageService;
   }
 
+  #readings(paths: readonly string[]): Readings<CgroupStats> {
+    return {
+      at: (index) => {
+        const path = paths[index];
+        return path === undefined ? undefined : this.counters(path);
+      },
+      processIds: () => [1, 2],
+    };
+  }
+
   #cgroups(): CgroupManager {
     const cgroup: Partial<Cgroup> = {
       entries: () => ({ tasksFiles: [] }),
@@ -285,6 +297,8 @@ export class FakeParts {
       driver: "cgroupfs",
       containerPath: (parent, id) => `${parent}/${id}`,
       load: () => cgroup as Cgroup,
+      readStats: (paths) => Promise.resolve(this.#readings(paths)),
+      readDetails: (paths) => Promise.resolve(this.#readings(paths) as Readings<CgroupDetails>),
       create: async () => {
         await this.#ask("create cgroup");
         return cgroup as Cgroup;

@@ -18,8 +18,11 @@ export interface FileGroup {
   names: readonly string[];
 }
 
-/** Also what a cgroup answers that is being deleted, a process that has ended, and a pressure file that is off. */
-const ABSENT = new Set(["ENOENT", "ENODEV", "ENOTDIR", "ESRCH", "EOPNOTSUPP", "EACCES", "EINVAL", "EPERM"]);
+/**
+ * What ends the whole reading. Any other error is of one file, which then counts as absent: a cgroup that is being deleted,
+ * a process that has ended, a pressure file that was turned off.
+ */
+const FATAL = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
 
 /**
  * The text of the file at this position, undefined where it is not there. Files are counted through the groups of the
@@ -46,7 +49,7 @@ export async function readSmallFiles(
     const length = reply.readInt32LE(at);
     if (length < 0) {
       const code = getSystemErrorName(length);
-      if (!ABSENT.has(code)) throw new GantryError("resource-exhausted", `read many files: ${code}`);
+      if (FATAL.has(code)) throw new GantryError("resource-exhausted", `read many files: ${code}`);
       starts[n] = -1;
     } else {
       starts[n] = at + 4;
