@@ -2,12 +2,15 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
+import { makeCertificate } from "../src/cri/streaming/self-made-certificate.ts";
 import { SpdyTestClient } from "../src/cri/streaming/spdy-test-client.ts";
 import { freePort } from "./harness/free-port.ts";
 import { makeSetting, type Setting } from "./harness/setting.ts";
@@ -341,4 +344,28 @@ test("many execs and attaches that are dropped leave nothing", async () => {
   assert.ok(grown < 40 * 1024 * 1024, `grew by ${grown}`);
   const { status } = await work.client.ContainerStatus({ container_id: attached });
   assert.equal(status?.state, "CONTAINER_RUNNING");
+});
+
+test("over TLS, with the files of the configuration", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "gantry-streaming-"));
+  const certified = makeCertificate("gantryd", ["127.0.0.1", "localhost"]);
+  await writeFile(join(directory, "tls.crt"), certified.certificate);
+  await writeFile(join(directory, "tls.key"), certified.key);
+  const files = `certificate_file = "${directory}/tls.crt"\nkey_file = "${directory}/tls.key"`;
+  const secure = await makeSetting({ configuration: `[streaming]\ntls = "files"\n${files}` });
+  try {
+    const secureWork = await Workload.begin(secure);
+    const container = await secureWork.run(await secureWork.pod("secure"), "target");
+    for (const transport of TRANSPORTS) {
+      // crictl insists on a certificate of its own, which nobody asks it for.
+      const [crt, key] = [join(directory, "tls.crt"), join(directory, "tls.key")];
+      const flags = ["--transport", transport, "--tls-ca", crt, "--tls-cert", crt, "--tls-key", key];
+      const answer = await secure.crictl.tryWith("hello", "exec", "-i", ...flags, container, "cat");
+      assert.deepEqual([answer.code, answer.stdout], [0, "hello"], answer.stderr);
+    }
+    secureWork.end();
+  } finally {
+    await secure.finish();
+    await rm(directory, { recursive: true });
+  }
 });
