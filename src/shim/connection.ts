@@ -102,6 +102,11 @@ export class ShimConnection {
     return this.#planBuild;
   }
 
+  /** It has gone, whoever ended it. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   close(): void {
     this.#socket.destroy();
   }

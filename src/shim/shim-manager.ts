@@ -24,6 +24,9 @@ const STATUS_TIMEOUT_MS = 2_000;
 /** How long a shim that is about to launch its container is waited for, and how often it is looked for. */
 const LAUNCH_TIMEOUT_MS = 5_000;
 const LAUNCH_POLL_MS = 20;
+/** A shim that is being killed takes connections until the kernel is done with it. */
+const DYING_TIMEOUT_MS = 2_000;
+const DYING_POLL_MS = 10;
 
 interface Reached {
   connection: ShimConnection;
@@ -167,6 +170,14 @@ class Manager implements ShimManager {
 
   /** A connection that has been answered on; undefined where there is no shim. @throws unavailable if it is stuck. */
   async #reach(id: string): Promise<Reached | undefined> {
+    for (const end = performance.now() + DYING_TIMEOUT_MS; ; await sleep(DYING_POLL_MS)) {
+      const reached = await this.#ask(id, performance.now() > end);
+      if (reached !== "hung up") return reached;
+    }
+  }
+
+  /** As #reach; "hung up" from one that closes without an answer, unless it is the last time. */
+  async #ask(id: string, last: boolean): Promise<Reached | "hung up" | undefined> {
     let connection: ShimConnection;
     try {
       connection = await connectShim(this.#socketPath(id));
@@ -179,7 +190,9 @@ class Manager implements ShimManager {
       const pids = pidsOfReply(await connection.request(MESSAGE.STATUS, {}, STATUS_TIMEOUT_MS));
       return { connection, pids };
     } catch (error) {
+      const hungUp = connection.isClosed;
       connection.close();
+      if (hungUp && !last) return "hung up";
       throw wrapError(`container "${id}": its shim`, error, "unavailable");
     }
   }
