@@ -33,3 +33,15 @@ test("few are kept, and expired ones make room", () => {
   const token = tickets.issue(request);
   assert.equal(tickets.redeem(token), request);
 });
+
+test("long commands are bounded together", () => {
+  const tickets = new RequestTickets();
+  const streams = { containerId: "c", tty: false, stdin: false, stdout: true, stderr: false };
+  const large: StreamRequest = { kind: "exec", command: ["x".repeat(10 << 20)], ...streams };
+  const first = tickets.issue(large);
+  for (let more = 0; more < 2; more++) tickets.issue(large);
+  assert.throws(() => tickets.issue(large), { kind: "resource-exhausted" });
+  tickets.issue(request);
+  tickets.redeem(first);
+  tickets.issue(large);
+});

@@ -22,9 +22,18 @@ export type StreamRequest =
 
 export const TICKET_LIFETIME_MS = 60_000;
 const MAX_TICKETS = 1000;
+/** Of the commands that wait; a request may be as large as the CRI's largest message. */
+const MAX_WAITING_CHARACTERS = 32 * 1024 * 1024;
+
+interface Ticket {
+  request: StreamRequest;
+  characters: number;
+  expiresAtMs: number;
+}
 
 export class RequestTickets {
-  readonly #tickets = new Map<string, { request: StreamRequest; expiresAtMs: number }>();
+  readonly #tickets = new Map<string, Ticket>();
+  #characters = 0;
   readonly #now: () => number;
 
   /** @param now milliseconds of a clock that never goes back. */
@@ -35,26 +44,37 @@ export class RequestTickets {
   /** A token for the request. @throws resource-exhausted while too many wait to be used. */
   issue(request: StreamRequest): string {
     this.#forgetExpired();
-    if (this.#tickets.size >= MAX_TICKETS)
-      throw new GantryError("resource-exhausted", `${MAX_TICKETS} streaming requests wait for their clients`);
+    const characters = request.kind === "exec" ? request.command.join(" ").length : 0;
+    if (this.#tickets.size >= MAX_TICKETS || this.#characters + characters > MAX_WAITING_CHARACTERS)
+      throw new GantryError(
+        "resource-exhausted",
+        `too much waits for its clients: ${this.#tickets.size} streaming requests`,
+      );
     const token = randomBytes(32).toString("base64url");
-    this.#tickets.set(token, { request, expiresAtMs: this.#now() + TICKET_LIFETIME_MS });
+    this.#tickets.set(token, { request, characters, expiresAtMs: this.#now() + TICKET_LIFETIME_MS });
+    this.#characters += characters;
     return token;
   }
 
   /** The request of the token, which is void from now on; undefined where it is unknown, used or expired. */
   redeem(token: string): StreamRequest | undefined {
     const ticket = this.#tickets.get(token);
-    this.#tickets.delete(token);
-    return ticket && ticket.expiresAtMs > this.#now() ? ticket.request : undefined;
+    if (!ticket) return undefined;
+    this.#forget(token, ticket);
+    return ticket.expiresAtMs > this.#now() ? ticket.request : undefined;
   }
 
   /** In the order of their issue, which is that of their expiry. */
   #forgetExpired(): void {
     const now = this.#now();
-    for (const [token, { expiresAtMs }] of this.#tickets) {
-      if (expiresAtMs > now) return;
-      this.#tickets.delete(token);
+    for (const [token, ticket] of this.#tickets) {
+      if (ticket.expiresAtMs > now) return;
+      this.#forget(token, ticket);
     }
+  }
+
+  #forget(token: string, { characters }: Ticket): void {
+    this.#tickets.delete(token);
+    this.#characters -= characters;
   }
 }
