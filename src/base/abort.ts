@@ -2,7 +2,11 @@
 
 /** The promise's result, or the signal's reason if that comes first. The work itself goes on. */
 export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) throw signal.reason as Error;
+  if (signal.aborted) {
+    // The work goes on: its failure is nobody's, and must not count as one that nobody caught.
+    promise.catch(() => undefined);
+    throw signal.reason as Error;
+  }
   const gone = Promise.withResolvers<never>();
   const leave = (): void => gone.reject(signal.reason as Error);
   signal.addEventListener("abort", leave, { once: true });
