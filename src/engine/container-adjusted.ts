@@ -2,15 +2,16 @@
  * A container's configuration after the hooks changed it: checked as one from outside is, so that what cannot run is
  * refused when the container is created and not when it starts.
  */
+import { dirname } from "node:path";
 import { GantryError, wrapError } from "../base/errors.ts";
 import { parseSpec } from "../oci/config-check.ts";
-import { planForContainer } from "../oci/container-plan.ts";
 import { stringifyExactJson } from "../oci/exact-json.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
+import { compileInit } from "./container-plan.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
-import { imageVolumeMounts } from "./image-volume.ts";
 import type { AdjustedContainer } from "./lifecycle-hooks.ts";
+import { podCgroupPath } from "./pod-paths.ts";
 import type { LinuxResources } from "./resources.ts";
 
 /**
@@ -27,14 +28,12 @@ export async function adjustedEntry(
     const devices = adjusted.cdiDevices.filter((name) => !container.config.cdiDevices.includes(name));
     const injected = await context.cdi.inject(adjusted.spec, devices);
     const spec = parseSpec(stringifyExactJson(injected), "adjusted configuration");
-    planForContainer(spec, {
-      rootfs: context.snapshotter.mount(container.id),
-      cgroup: { tasksFiles: [] },
-      images: imageVolumeMounts(context, container),
-      gate: "none",
-    });
+    compileInit(context, container, spec, { tasksFiles: [] });
     const path = spec.linux?.cgroupsPath;
-    if (path !== undefined && path !== entry.cgroupPath) entry.cgroupPath = checkedCgroupPath(path);
+    if (path !== undefined && path !== entry.cgroupPath) {
+      checkCgroup(context, entry, path);
+      entry.cgroupPath = path;
+    }
     context.cgroups.load(entry.cgroupPath).check(spec.linux?.resources ?? {});
     container.resources = effectiveResources(spec, container.resources);
     return spec;
@@ -43,13 +42,26 @@ export async function adjustedEntry(
   }
 }
 
-function checkedCgroupPath(path: string): string {
-  if (!/^(\/[^/\0]+)+$/.test(path) || path.split("/").some((part) => part === "." || part === ".."))
-    throw new GantryError(
-      "invalid-argument",
-      `control group ${JSON.stringify(path)} is not an absolute path`,
-    );
-  return path;
+/**
+ * The group is killed and removed with the container, so it must be nobody else's: one beside that which the container
+ * would have had, not there yet, and with no other container's and no pod's in it.
+ */
+function checkCgroup(context: EngineContext, entry: ContainerEntry, path: string): void {
+  const parent = dirname(entry.cgroupPath);
+  const refuse = (reason: string): never => {
+    throw new GantryError("invalid-argument", `control group ${JSON.stringify(path)} ${reason}`);
+  };
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  if (dirname(path) !== parent || !/^[A-Za-z0-9_.-]+$/.test(name) || name === "." || name === "..")
+    refuse(`is not a group in its pod's, ${JSON.stringify(parent)}`);
+  const others = [
+    ...[...context.containers.all()].map(({ cgroupPath }) => cgroupPath),
+    ...[...context.pods.all()].map(
+      ({ sandbox }) => sandbox.config.cgroupParent || podCgroupPath(context, sandbox.id),
+    ),
+  ];
+  if (others.some((other) => `${other}/`.startsWith(`${path}/`)) || context.cgroups.load(path).exists())
+    refuse("is another's");
 }
 
 /** The limits of a configuration as they are asked for, over those that it does not name. */

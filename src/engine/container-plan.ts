@@ -9,6 +9,7 @@ import { deviceBinds } from "../oci/device-lookup.ts";
 import type { Process, Spec } from "../oci/runtime-spec.ts";
 import { hookOptions } from "./container-hooks.ts";
 import { containerNamespaces, PID_NAMESPACE_AT_START } from "./container-spec.ts";
+import type { Container } from "./container.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { imageVolumeMounts } from "./image-volume.ts";
@@ -22,6 +23,24 @@ export async function initPlan(
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   const pidPath = await pidNamespacePath(context, entry, signal);
+  const namespaces = (spec.linux?.namespaces ?? []).map((namespace) =>
+    namespace.type === "pid" && namespace.path === PID_NAMESPACE_AT_START && pidPath !== undefined
+      ? { ...namespace, path: pidPath }
+      : namespace,
+  );
+  const hooks = await hookOptions(context, entry.container, spec);
+  const filled = pidPath === undefined ? spec : { ...spec, linux: { ...spec.linux, namespaces } };
+  return compileInit(context, entry.container, filled, cgroup, hooks);
+}
+
+/** The plan of a configuration in which nothing is unknown, or which is only to be checked. */
+export function compileInit(
+  context: EngineContext,
+  container: Container,
+  spec: Spec,
+  cgroup: CgroupEntries,
+  hooks: Awaited<ReturnType<typeof hookOptions>> = {},
+): Uint8Array {
   const linux = { ...spec.linux };
   const inUserNamespace = linux.namespaces?.some(({ type }) => type === "user") ?? false;
   const mounts = [...(spec.mounts ?? [])];
@@ -29,24 +48,14 @@ export async function initPlan(
     mounts.push(...deviceBinds(linux.devices ?? []));
     linux.devices = [];
   }
-  if (pidPath !== undefined)
-    linux.namespaces = (linux.namespaces ?? []).map((namespace) =>
-      namespace.type === "pid" && namespace.path === PID_NAMESPACE_AT_START
-        ? { type: "pid", path: pidPath }
-        : namespace,
-    );
-  const rootfs = context.snapshotter.mount(entry.container.id);
-  const directories = entry.container.missingVolumes ?? [];
-  const images = imageVolumeMounts(context, entry.container);
   const mountLabel = linux.mountLabel !== undefined && { mountLabel: linux.mountLabel };
-  const hooks = await hookOptions(context, entry.container, spec);
   return planForContainer(
     { ...spec, linux, mounts },
     {
-      rootfs,
+      rootfs: context.snapshotter.mount(container.id),
       idMapRootfs: inUserNamespace,
-      directories,
-      images,
+      directories: container.missingVolumes ?? [],
+      images: imageVolumeMounts(context, container),
       cgroup,
       gate: "none",
       ...hooks,

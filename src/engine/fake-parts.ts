@@ -95,6 +95,8 @@ export class FakeParts {
   readonly shims = new Map<string, FakeShim>();
   readonly pinned = new Set<string>();
   readonly snapshots = new Set<string>();
+  /** Groups that others have made. */
+  readonly foreignCgroups = new Set<string>();
   /** What cgroups were updated with. */
   readonly updates: Resources[] = [];
   /** What is counted of a cgroup; undefined for one that does not exist. */
@@ -296,7 +298,7 @@ export class FakeParts {
       version: "v1",
       driver: "cgroupfs",
       containerPath: (parent, id) => `${parent}/${id}`,
-      load: () => cgroup as Cgroup,
+      load: (path) => ({ ...cgroup, exists: () => this.foreignCgroups.has(path) }) as Cgroup,
       readStats: (paths) => Promise.resolve(this.#readings(paths)),
       readDetails: (paths) => Promise.resolve(this.#readings(paths) as Readings<CgroupDetails>),
       create: async () => {

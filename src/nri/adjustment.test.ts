@@ -4,7 +4,7 @@ import { afterEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../base/errors.ts";
 import { NO_RESOURCES } from "../engine/container-spec.ts";
-import { containerConfig } from "../engine/sample-config.ts";
+import { containerConfig, podConfig } from "../engine/sample-config.ts";
 import type { FakePlugin } from "./fake-plugin.ts";
 import { named, never, NriSetting } from "./fake-nri-setting.ts";
 
@@ -18,6 +18,8 @@ afterEach(() => setting?.end());
 test("adjustments are in the configuration before it is stored, and each plugin sees those before it", async () => {
   const nri = await begin();
   const { engine } = nri;
+  const pod = await nri.pod("p");
+  const group = `/test/${pod}`;
   await nri.join("10-one", {
     CreateContainer: () => ({
       adjust: {
@@ -31,7 +33,7 @@ test("adjustments are in the configuration before it is stored, and each plugin 
           devices: [{ path: "/dev/x", type: "c", major: 1, minor: 3, file_mode: { value: 0o666 } }],
           resources: { cpu: { shares: { value: 77 } }, memory: { limit: { value: 1 << 24 } } },
           oom_score_adj: { value: 500 },
-          cgroups_path: "/elsewhere/c",
+          cgroups_path: `${group}/c`,
           sysctl: { "net.ipv4.ip_forward": "1" },
           io_priority: { class: "IOPRIO_CLASS_BE", priority: 3 },
           scheduler: { policy: "SCHED_BATCH", nice: 5 },
@@ -50,7 +52,7 @@ test("adjustments are in the configuration before it is stored, and each plugin 
       },
     }),
   });
-  const id = await engine.createContainer(await nri.pod("p"), containerConfig(), never);
+  const id = await engine.createContainer(pod, containerConfig(), never);
   const spec = nri.spec(id);
   assert.deepEqual(spec.annotations, { "example.com/a": "1" });
   assert.ok(spec.process?.env?.includes("ONE=1"));
@@ -78,13 +80,13 @@ test("adjustments are in the configuration before it is stored, and each plugin 
   assert.deepEqual(spec.linux?.resources?.memory, { limit: 1 << 24, swap: 1 << 24 });
   assert.equal(spec.process?.oomScoreAdj, 500);
   assert.deepEqual(spec.process?.rlimits, [{ type: "RLIMIT_NOFILE", hard: 2n ** 64n - 1n, soft: 5 }]);
-  assert.equal(engine.verboseContainer(id)["cgroupPath"], "/elsewhere/c");
+  assert.equal(engine.verboseContainer(id)["cgroupPath"], `${group}/c`);
   assert.equal(engine.container(id).resources.cpuShares, 77);
   const seen = two.last.get("CreateContainer") as {
     container: { env: string[]; linux: { cgroups_path: string } };
   };
   assert.ok(seen.container.env.includes("ONE=1"));
-  assert.equal(seen.container.linux.cgroups_path, "/elsewhere/c");
+  assert.equal(seen.container.linux.cgroups_path, `${group}/c`);
 });
 
 test("two plugins that set the same are refused by name, unless the later one removes first", async () => {
@@ -110,7 +112,7 @@ test("what cannot run is refused when the container is created", async () => {
   const pod = await nri.pod("p");
   const wild: Record<string, object> = {
     "kernel.panic": { linux: { sysctl: { "kernel.panic": "1" } } },
-    "absolute path": { linux: { cgroups_path: "/a/../../b" } },
+    "not a group in its pod's": { linux: { cgroups_path: "/a/../../b" } },
     oomScoreAdj: { linux: { oom_score_adj: { value: 5000 } } },
     "network devices": { linux: { net_devices: { eth7: { name: "x" } } } },
     namespaces: { linux: { namespaces: [{ type: "nonsense" }] } },
@@ -131,6 +133,50 @@ test("what cannot run is refused when the container is created", async () => {
   }
   assert.deepEqual(engine.listContainers({}), []);
   assert.equal(parts.snapshots.size, 0);
+});
+
+test("a container's control group is in its pod's, and nobody else's", async () => {
+  const nri = await begin();
+  const { engine, parts } = nri;
+  const plugin = await nri.join("10-groups");
+  const [pod, other] = [await nri.pod("p"), await nri.pod("other")];
+  const neighbour = await engine.createContainer(pod, containerConfig(named("neighbour")), never);
+  const group = `/test/${pod}`;
+  parts.foreignCgroups.add(`${group}/there`);
+  const refused = ["/", "/kubelet", "/test", group, `${group}/`, `${group}/.`, `${group}/..`, `${group}/a/b`];
+  refused.push(`/test/${other}`, `/test/${other}/c`, `${group}/${neighbour}`, `${group}/there`, "relative");
+  for (const cgroups_path of refused) {
+    plugin.answers.CreateContainer = () => ({ adjust: { linux: { cgroups_path } } });
+    await assert.rejects(
+      engine.createContainer(pod, containerConfig(), never),
+      { kind: "invalid-argument", message: /control group .* is (not a group in its pod's|another's)/ },
+      cgroups_path,
+    );
+  }
+  plugin.answers.CreateContainer = () => ({ adjust: { linux: { cgroups_path: `${group}/own` } } });
+  await engine.createContainer(pod, containerConfig(), never);
+  await assert.rejects(engine.createContainer(pod, containerConfig(named("second")), never), /another's/);
+});
+
+test("what only the start would refuse is refused when the container is created", async () => {
+  const nri = await begin();
+  const { engine } = nri;
+  const metadata = { name: "u", uid: "u", namespace: "n", attempt: 0 };
+  const config = podConfig({ metadata });
+  const own = (get: (() => number) | undefined) => [{ containerId: 0, hostId: get?.() ?? 0, length: 2000 }];
+  const user = { mode: "pod" as const, uids: own(process.getuid), gids: own(process.getgid) };
+  const namespaces = { ...config.namespaces, user };
+  const pod = await engine.runPodSandbox({ ...config, namespaces }, "", never);
+  await nri.join("10-device", {
+    CreateContainer: () => ({
+      adjust: { linux: { devices: [{ path: "/dev/none", type: "c", major: 4094, minor: 77 }] } },
+    }),
+  });
+  const { security, ...rest } = containerConfig();
+  await assert.rejects(
+    engine.createContainer(pod, { ...rest, security: { ...security, namespaces } }, never),
+    /device \/dev\/none: the host has no node 4094:77/,
+  );
 });
 
 test("updates of other containers are made; one that fails takes the new container back", async () => {

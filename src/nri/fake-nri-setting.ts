@@ -50,7 +50,8 @@ export class NriSetting {
       },
       ...more,
     });
-    const engine = await createEngine({ ...parts.options(), hooks: nri });
+    const handlers = [{ name: "", recursiveReadOnlyMounts: true, userNamespaces: true }];
+    const engine = await createEngine({ ...parts.options(), handlers, hooks: nri });
     await nri.start();
     return new NriSetting(parts, socketPath, nri, engine);
   }

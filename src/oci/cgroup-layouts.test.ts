@@ -184,7 +184,9 @@ test("hybrid: controllers on v1, the group in the v2 hierarchy too", async () =>
   assert.equal(group.entries().tasksFiles.length, V1.length);
   await group.kill();
   assert.equal(readFileSync(join(root, "unified/one/cgroup.kill"), "utf8"), "1");
+  assert.equal(group.exists(), true);
   assert.equal(await group.removeIfEmpty(), true);
+  assert.equal(group.exists(), false);
   assert.ok(!existsSync(join(root, "memory/one")) && !existsSync(join(root, "unified/one")));
   const pods = await Promise.all(["/client/one", "/client/two"].map((path) => manager.create(path, {})));
   await pods[0]?.removeShadow();

@@ -93,6 +93,12 @@ export class V1Cgroup implements Cgroup {
     return directory !== undefined && this.#files.read(join(directory, "freezer.state"))?.trim() === "FROZEN";
   }
 
+  exists(): boolean {
+    return this.#roots().some(
+      (root) => this.#files.read(join(root, this.path, "cgroup.procs")) !== undefined,
+    );
+  }
+
   async processes(): Promise<number[]> {
     return processesIn(this.#files, this.#listing());
   }

@@ -104,6 +104,10 @@ export class V2Cgroup implements Cgroup {
     return statField(this.#files.read(join(this.#directory, "cgroup.events")) ?? "", "frozen") === 1;
   }
 
+  exists(): boolean {
+    return this.#files.read(join(this.#directory, "cgroup.procs")) !== undefined;
+  }
+
   async processes(): Promise<number[]> {
     return processesIn(this.#files, this.#directory);
   }
@@ -129,7 +133,7 @@ export class V2Cgroup implements Cgroup {
   }
 
   #mustExist(): void {
-    if (this.#files.read(join(this.#directory, "cgroup.procs")) === undefined) {
+    if (!this.exists()) {
       throw new GantryError("not-found", `cgroup ${this.path} does not exist`);
     }
   }

@@ -127,6 +127,8 @@ export interface Cgroup {
   thaw(): Promise<void>;
   /** Whether it is frozen now; false where it does not exist. */
   isFrozen(): boolean;
+  /** Whether there is such a group; on v1, in any hierarchy. */
+  exists(): boolean;
   /** Pids of the group and its descendants. */
   processes(): Promise<number[]>;
   /** SIGKILL to all processes, by cgroup.kill where there is one. */
