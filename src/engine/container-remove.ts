@@ -7,7 +7,7 @@ import { stopContainerEntry } from "./container-stop.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { removeImageVolumes } from "./image-volume.ts";
-import { hookedContainer } from "./hooked-subject.ts";
+import { hookedContainer, whileAtRest } from "./hooked-subject.ts";
 import type { LifecycleHooks } from "./lifecycle-hooks.ts";
 
 export async function removeContainer(
@@ -27,7 +27,7 @@ export async function removeContainerEntry(
   const { id } = entry.container;
   await stopContainerEntry(context, entry, 0, signal);
   failpoint("container-remove:stop");
-  await context.mutex.run(`container:${id}`, signal, async () => {
+  await whileAtRest(context, entry, signal, async () => {
     if (!context.containers.find(id)) return;
     try {
       await abortable(releaseForRemoval(context, entry), signal);
@@ -38,10 +38,11 @@ export async function removeContainerEntry(
     } catch (error) {
       throw wrapError(`remove container "${id}"`, error);
     }
-    if (!context.hooks) forget(context, entry);
+    if (context.hooks) entry.removal ??= tellRemoved(context, context.hooks, entry);
+    else forget(context, entry);
   });
   // Not while the container's key is held: who is told may be waiting for an update of it.
-  if (context.hooks) await abortable((entry.removal ??= tellRemoved(context, context.hooks, entry)), signal);
+  if (entry.removal) await abortable(entry.removal, signal);
 }
 
 function forget(context: EngineContext, entry: ContainerEntry): void {
@@ -55,7 +56,11 @@ async function tellRemoved(
   hooks: LifecycleHooks,
   entry: ContainerEntry,
 ): Promise<void> {
+  // Once this has returned: the entry has the promise then.
+  await Promise.resolve();
   try {
+    // Nobody can be told of a container whose pod is lost.
+    if (!context.pods.find(entry.container.podSandboxId)) return forget(context, entry);
     await hooks.removeContainer(hookedContainer(context, entry), () => forget(context, entry));
   } catch (error) {
     delete entry.removal;

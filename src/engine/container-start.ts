@@ -14,7 +14,7 @@ import { runHostHooks } from "./container-hooks.ts";
 import { initPlan } from "./container-plan.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
-import { hookedContainer, tellStopped } from "./hooked-subject.ts";
+import { hookedContainer, startKey, tellStopped } from "./hooked-subject.ts";
 
 /** What a shell gives for a command that cannot be executed, and the peers for a failed start. */
 const START_ERROR_EXIT_CODE = 128;
@@ -23,19 +23,24 @@ const never = new AbortController().signal;
 
 export async function startContainer(context: EngineContext, id: string, signal: AbortSignal): Promise<void> {
   const entry = context.containers.get(id);
+  const { container } = entry;
   const { hooks } = context;
   if (!hooks) return start(context, entry, signal);
   // A key of its own: who is asked may be waiting for an update, which takes the container's.
-  await context.mutex.run(`container-start:${entry.container.id}`, signal, async () => {
+  await context.mutex.run(startKey(entry), signal, async () => {
     if (!startable(context, entry)) return;
     try {
       await hooks.startContainer(hookedContainer(context, entry), () => (entry.starting = true), signal);
     } catch (error) {
       if (!signal.aborted) await recordRefusal(context, entry, error);
-      throw wrapError(`start container "${entry.container.id}"`, error);
+      throw wrapError(`start container "${container.id}"`, error);
     }
     try {
       await start(context, entry, signal);
+    } catch (error) {
+      // Not one that has ended: it may be started again, and then they are asked again.
+      if (container.state === "created") tellStopped(context, entry);
+      throw error;
     } finally {
       delete entry.starting;
     }
@@ -48,6 +53,8 @@ function startable(context: EngineContext, entry: ContainerEntry): boolean {
   const { container } = entry;
   // It may have been removed while this call waited.
   if (context.containers.get(container.id) !== entry || container.state === "running") return false;
+  if (entry.removal)
+    throw new GantryError("failed-precondition", `container "${container.id}" is being removed`);
   if (container.state !== "created")
     throw new GantryError(
       "failed-precondition",

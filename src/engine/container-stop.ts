@@ -12,6 +12,7 @@ import { wallClockNs } from "./clock.ts";
 import { abandonContainer } from "./container-exit.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { whileAtRest } from "./hooked-subject.ts";
 import { signalNumber } from "./signal.ts";
 
 /** A killed container whose exit is not told within this time has a shim to be looked after. */
@@ -96,7 +97,7 @@ export async function stopContainerEntry(
   signal: AbortSignal,
 ): Promise<void> {
   // A start under way is waited for, so that no container escapes a stop.
-  await context.mutex.run(`container:${entry.container.id}`, signal, () => Promise.resolve());
+  await whileAtRest(context, entry, signal, () => Promise.resolve());
   if (entry.container.state === "unknown") await abandonContainer(context, entry);
   if (entry.container.state === "running" && entry.exited) {
     entry.stop ??= new ContainerStop(context, entry);

@@ -39,6 +39,23 @@ function taken({ container, starting }: ContainerEntry): Container {
   return starting && container.state === "created" ? { ...container, state: "running" } : container;
 }
 
+/** The key that is held while the hooks are asked for a start, and until that has been made. */
+export function startKey({ container }: ContainerEntry): string {
+  return `container-start:${container.id}`;
+}
+
+/** Runs the work while nothing is done to the container; a start under way is waited for, with those who are asked. */
+export function whileAtRest(
+  context: EngineContext,
+  entry: ContainerEntry,
+  signal: AbortSignal,
+  work: () => Promise<void>,
+): Promise<void> {
+  const { mutex } = context;
+  const run = (): Promise<void> => mutex.run(`container:${entry.container.id}`, signal, work);
+  return context.hooks ? mutex.run(startKey(entry), signal, run) : run();
+}
+
 /** Tells of an exit that has been recorded. */
 export function tellStopped(context: EngineContext, entry: ContainerEntry): void {
   if (!context.hooks || !context.pods.find(entry.container.podSandboxId)) return;
