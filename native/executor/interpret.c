@@ -48,6 +48,7 @@ static const struct plan_entry ENTRIES[] = {
     {PLAN_OP_MAP_DIRECTORY, op_map_directory},
     {PLAN_OP_PREPARE_BIND, op_prepare_bind},
     {PLAN_OP_ATTACH, op_attach},
+    {PLAN_OP_KEEP_SOURCE, op_keep_source},
     {PLAN_OP_ROOT_ATTACH, op_root_attach},
     {PLAN_OP_SYSCTL, op_sysctl},
     {PLAN_OP_HOSTNAME, op_hostname},

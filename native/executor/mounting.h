@@ -29,6 +29,8 @@ int mounting_bind_place(struct plan_context *context, int tree, const char *targ
  * (plan_fail).
  */
 int mounting_keep(struct plan_context *context, int tree, uint32_t number);
+/* A mount that was kept; the descriptor is the caller's then. Or -1 (plan_fail). */
+int mounting_take(struct plan_context *context, uint32_t number);
 
 /*
  * Maps the ids of a detached mount (of its tree: recursive) through a user namespace that the plan keeps, by

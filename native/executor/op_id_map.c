@@ -41,10 +41,12 @@ static int map_process(struct plan_context *context, pid_t pid, const char *uids
 /* A user namespace begins with a process; this one does nothing, and is ended once the namespace is open. */
 static int make_user_namespace(struct plan_context *context, const char *uids, const char *gids) {
     struct clone_args args = {.flags = CLONE_NEWUSER | CLONE_CLEAR_SIGHAND};
+    pid_t parent = getpid();
     int pid = call_clone3(&args);
     if (pid < 0) return plan_fail(context, "clone3", "user namespace");
     if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        /* What ended before this call sends no signal. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent) _exit(0);
         for (;;)
             pause();
     }
@@ -95,6 +97,13 @@ int mounting_keep(struct plan_context *context, int tree, uint32_t number) {
     return 0;
 }
 
+int mounting_take(struct plan_context *context, uint32_t number) {
+    if (context->mounts == NULL || number == 0 || number > PLAN_KEPT_MOUNTS) return plan_malformed(context);
+    int tree = context->mounts[number - 1];
+    context->mounts[number - 1] = 0;
+    return tree <= 0 ? plan_malformed(context) : tree;
+}
+
 int op_prepare_bind(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(prepare_bind, op);
     PLAN_STRING(source, op.source);
@@ -115,10 +124,8 @@ int op_prepare_bind(struct plan_context *context, const struct wire_record *reco
 int op_attach(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(attach, op);
     PLAN_STRING(target, op.target);
-    if (context->mounts == NULL || op.number == 0 || op.number > PLAN_KEPT_MOUNTS)
-        return plan_malformed(context);
-    PLAN_FD tree = context->mounts[op.number - 1];
-    if (tree <= 0) return plan_malformed(context);
+    PLAN_FD tree = mounting_take(context, op.number);
+    if (tree < 0) return -1;
     PLAN_FD place = mounting_bind_place(context, tree, target, op.flags);
     if (place < 0) return -1;
     return call_move_mount(tree, place, "") < 0 ? plan_fail(context, "move_mount", target) : 0;

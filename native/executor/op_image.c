@@ -8,7 +8,6 @@
 #include "operations.h"
 #include "overlay.h"
 #include "resolve.h"
-#include <sys/stat.h>
 
 /* The path in the image as a detached mount of its own. Links stay in the image. */
 static int clone_part(struct plan_context *context, int image, const char *path) {
@@ -30,10 +29,8 @@ static int detach(struct plan_context *context, int image) {
 static int mount_on(struct plan_context *context, int given, const struct mount_change *change,
                     const char *target) {
     PLAN_FD tree = given;
-    struct stat status;
-    if (fstat(tree, &status) < 0) return plan_fail(context, "fstat", target);
-    PLAN_FD place = root_make(context, target, S_ISDIR(status.st_mode));
-    if (place < 0) return plan_fail(context, "openat2", target);
+    PLAN_FD place = mounting_bind_place(context, tree, target, 0);
+    if (place < 0) return -1;
     return mounting_attach(context, tree, place, change, target);
 }
 

@@ -58,13 +58,22 @@ int mounting_bind_place(struct plan_context *context, int tree, const char *targ
     return plan_fail_with(context, EPERM, "mount on procfs", target);
 }
 
+int op_keep_source(struct plan_context *context, const struct wire_record *record) {
+    PLAN_FIELDS(keep_source, op);
+    PLAN_STRING(source, op.source);
+    unsigned int recursive = op.flags & PLAN_BIND_RECURSIVE ? AT_RECURSIVE : 0;
+    int tree = call_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | recursive);
+    return tree < 0 ? plan_fail(context, "open_tree", source) : mounting_keep(context, tree, op.number);
+}
+
 int op_bind(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(bind, op);
     PLAN_STRING(source, op.source);
     PLAN_STRING(target, op.target);
     unsigned int recursive = op.flags & PLAN_BIND_RECURSIVE ? AT_RECURSIVE : 0;
-    PLAN_FD tree = call_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | recursive);
-    if (tree < 0) return plan_fail(context, "open_tree", source);
+    PLAN_FD tree = op.number != 0 ? mounting_take(context, op.number)
+                                  : call_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | recursive);
+    if (tree < 0) return op.number != 0 ? -1 : plan_fail(context, "open_tree", source);
     PLAN_FD place = mounting_bind_place(context, tree, target, op.flags);
     if (place < 0) return -1;
     struct mount_change change = {.set = op.set,

@@ -16,7 +16,7 @@ plan_operation op_current_root, op_propagation, op_private_mount, op_root_overla
 /* op_id_map.c */
 plan_operation op_keep_id_map, op_join_id_map, op_map_directory, op_prepare_bind, op_attach;
 /* op_mount.c */
-plan_operation op_mount, op_bind, op_remount, op_readonly_path, op_mask_path;
+plan_operation op_mount, op_keep_source, op_bind, op_remount, op_readonly_path, op_mask_path;
 /* op_image.c */
 plan_operation op_image_volume;
 /* op_node.c */

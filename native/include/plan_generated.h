@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "wire.h"
 
-#define PLAN_FINGERPRINT 0xaf39a9e4u
+#define PLAN_FINGERPRINT 0x4b449694u
 
 #define PLAN_HEADER_MAGIC 0x4e4c5047u
 #define PLAN_HEADER_BYTES 0x10u
@@ -68,6 +68,7 @@ enum plan_code {
     PLAN_OP_MAP_DIRECTORY = 72,
     PLAN_OP_PREPARE_BIND = 73,
     PLAN_OP_ATTACH = 74,
+    PLAN_OP_KEEP_SOURCE = 76,
     PLAN_OP_ROOT_ATTACH = 75,
     PLAN_OP_SYSCTL = 40,
     PLAN_OP_HOSTNAME = 41,
@@ -284,6 +285,7 @@ struct plan_bind {
     uint64_t recursive_clear; /* MOUNT_ATTR_* to clear on it and all below */
     uint64_t propagation; /* MS_*; 0: leave it */
     uint32_t flags; /* BIND_* */
+    uint32_t number; /* KEEP_SOURCE has cloned it under; 0: it is cloned now */
     struct wire_span source; /* host path, symbolic links followed */
     struct wire_span target; /* path in the root */
 } __attribute__((aligned(8)));
@@ -293,8 +295,9 @@ _Static_assert(offsetof(struct plan_bind, recursive_set) == 24, "bind");
 _Static_assert(offsetof(struct plan_bind, recursive_clear) == 32, "bind");
 _Static_assert(offsetof(struct plan_bind, propagation) == 40, "bind");
 _Static_assert(offsetof(struct plan_bind, flags) == 48, "bind");
-_Static_assert(offsetof(struct plan_bind, source) == 52, "bind");
-_Static_assert(offsetof(struct plan_bind, target) == 60, "bind");
+_Static_assert(offsetof(struct plan_bind, number) == 52, "bind");
+_Static_assert(offsetof(struct plan_bind, source) == 56, "bind");
+_Static_assert(offsetof(struct plan_bind, target) == 64, "bind");
 _Static_assert(sizeof(struct plan_bind) == 72, "bind");
 
 /* change the attributes of a mount in the root */
@@ -482,6 +485,20 @@ _Static_assert(offsetof(struct plan_attach, number) == 8, "attach");
 _Static_assert(offsetof(struct plan_attach, flags) == 12, "attach");
 _Static_assert(offsetof(struct plan_attach, target) == 16, "attach");
 _Static_assert(sizeof(struct plan_attach) == 24, "attach");
+
+/* clone what is on a host path for BIND, while it still gets and gives mounts as the host's does */
+struct plan_keep_source {
+    struct wire_header header;
+    uint32_t number; /* to keep it under, from 1 */
+    uint32_t flags; /* BIND_* */
+    struct wire_span source; /* host path, symbolic links followed */
+    struct wire_span target; /* path in the root, for messages */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_keep_source, number) == 8, "keepSource");
+_Static_assert(offsetof(struct plan_keep_source, flags) == 12, "keepSource");
+_Static_assert(offsetof(struct plan_keep_source, source) == 16, "keepSource");
+_Static_assert(offsetof(struct plan_keep_source, target) == 24, "keepSource");
+_Static_assert(sizeof(struct plan_keep_source) == 32, "keepSource");
 
 /* put the detached root filesystem in its place */
 struct plan_root_attach {

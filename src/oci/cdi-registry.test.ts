@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
@@ -104,6 +105,7 @@ test("what is wrong is told with the file's name, and does not keep other files 
   const wrong: [unknown, RegExp][] = [
     ["{", /JSON/],
     [{ ...file("v.example/x", good), cdiVersion: "2.0.0" }, /cdiVersion: Unknown version/],
+    [{ ...file("v.example/x", good), cdiVersion: "0.2.0" }, /cdiVersion: Unknown version/],
     [file("noslash", good), /"noslash" is no kind of device/],
     [file("v.example/x", { "-a": {} }), /devices\.0\.name: Malformed device name/],
     [{ ...file("v.example/x", good), more: 1 }, /more/],
@@ -123,6 +125,21 @@ test("what is wrong is told with the file's name, and does not keep other files 
     });
     assert.ok((await registry.inject(SPEC, ["v.example/good=one"])).process?.env?.includes("OK=1"));
   }
+});
+
+test("what is no file of a bearable size is not read", async () => {
+  execFileSync("mkfifo", [join(root, "low/fifo.json")]);
+  symlinkSync("/dev/zero", join(root, "low/zero.yaml"));
+  write("low/deep.json", "[".repeat(1 << 20) + "]".repeat(1 << 20));
+  write("low/large.json", " ".repeat((4 << 20) + 1));
+  write("low/large.yaml", "- a\n".repeat((1 << 18) + 1));
+  await assert.rejects(registry.inject(SPEC, ["v.example/x=a"]), (error: Error) => {
+    for (const name of ["fifo.json: is no regular", "zero.yaml: is no regular", "deep.json"])
+      assert.ok(error.message.includes(`low/${name}`), error.message);
+    for (const name of ["json", "yaml"])
+      assert.match(error.message, new RegExp(`low/large\\.${name}: larger than`));
+    return true;
+  });
 });
 
 test("devices that cannot be given are refused by name", async () => {

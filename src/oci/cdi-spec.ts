@@ -6,7 +6,7 @@
 import * as v from "valibot";
 import { errorMessage, GantryError } from "../base/errors.ts";
 
-const VERSIONS = /^v?(?:0\.[1-8]\.0|1\.[01]\.0)$/;
+const VERSIONS = /^v?(?:0\.[3-8]\.0|1\.[01]\.0)$/;
 const VENDOR = /^[A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?$/;
 const CLASS = /^[A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?$/;
 const DEVICE = /^[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?$/;

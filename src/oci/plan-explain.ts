@@ -106,6 +106,7 @@ function subject(operation: PlanOperation | undefined): string {
     case "imageVolume":
       return `image volume on ${operation.values.target}`;
     case "prepareBind":
+    case "keepSource":
       return `bind ${operation.values.source} on ${operation.values.target}`;
     case "attach":
       return `bind on ${operation.values.target}`;
@@ -145,7 +146,8 @@ function kindOf(operation: PlanOperation | undefined, error: PlanError): ErrorKi
   const reason = errnoName(error.errno);
   /* A path that somebody asked for is not there: a host directory, a namespace. */
   const name = operation?.name;
-  const asked = name === "bind" || name === "prepareBind" || name === "joinNamespace";
+  const asked =
+    name === "bind" || name === "prepareBind" || name === "keepSource" || name === "joinNamespace";
   if (asked && (reason === "ENOENT" || reason === "ENOTDIR")) return "failed-precondition";
   if (operation?.name === "hook" || operation?.name === "parentHook") return "failed-precondition";
   return KINDS[reason] ?? "internal";

@@ -42,7 +42,6 @@ class WrittenHostPhase implements HostPhase {
   readonly #whole: PlanWriter;
   readonly #numbers = new Map<string, number>();
   readonly #mapped = new Set<string>();
-  #mounts = 0;
   ownIdMap = 0;
 
   constructor(plan: PlanWriter) {
@@ -54,12 +53,6 @@ class WrittenHostPhase implements HostPhase {
 
   end(): void {
     this.entryPlan = this.#whole.section();
-  }
-
-  nextMount(): number {
-    if (this.#mounts === PLAN_TABLE.constants.kept.mounts)
-      throw new GantryError("resource-exhausted", `more than ${this.#mounts} bind mounts`);
-    return ++this.#mounts;
   }
 
   mapDirectory(path: string): void {

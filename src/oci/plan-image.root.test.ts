@@ -108,6 +108,16 @@ describe("an image volume", () => {
     }
   });
 
+  test("covers nothing of procfs, wherever a link of the root leads", async () => {
+    symlinkSync("/proc/sys", join(container.rootfs, "link"));
+    for (const source of ["overlay", "directory"]) {
+      const spec = container.spec("ls /proc/sys");
+      spec.mounts?.push({ destination: "/link", type: "image", source });
+      const { message } = await container.run(spec, { images });
+      assert.match(message ?? "", /^image volume on \/link: mount on procfs: EPERM/);
+    }
+  });
+
   test("is refused where the plan is told of no such image", () => {
     const spec = container.spec("true");
     spec.mounts?.push({ destination: "/v", type: "image", source: "unknown" });

@@ -1,6 +1,6 @@
 /** Containers' first processes, launched for real. Needs root. */
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -74,6 +74,40 @@ describe("launching a container", () => {
       execFileSync("umount", ["-R", "-l", shared]);
     }
   });
+
+  for (const oldKernel of [false, true])
+    test(`volumes of the host's root mount propagate as asked${oldKernel ? ", on an old kernel" : ""}`, () => {
+      const volume = join(container.directory, "volume");
+      for (const name of ["both", "private", "host"]) mkdirSync(join(volume, name), { recursive: true });
+      const all = ["CAP_SYS_ADMIN"];
+      const spec = container.spec(
+        "for name in both private; do mount -t tmpfs tmpfs /$name/$name; done; ls -d /*/host/note",
+        { capabilities: { bounding: all, effective: all, permitted: all } },
+        { rootfsPropagation: "rshared" },
+      );
+      for (const [name, word] of Object.entries({ both: "rshared", slave: "rslave", private: "rprivate" }))
+        spec.mounts?.push({
+          destination: `/${name}`,
+          type: "bind",
+          source: volume,
+          options: ["rbind", word],
+        });
+      const later = `mount -t tmpfs tmpfs ${volume}/host && touch ${volume}/host/note`;
+      spec.hooks = { createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", later], env: ["PATH=/bin"] }] };
+      // As on a host whose root is shared, in a mount namespace of the test's own.
+      const plan = join(container.directory, "plan");
+      writeFileSync(plan, compilePlan(spec, container.options({ oldKernel })));
+      const script = `mount --make-rshared / &&
+        ${shimProgram} launch --wait --plan-fd 3 --result-fd 4 3<${plan} 4>${plan}.result &&
+        grep -o '${volume}/[a-z]*' /proc/self/mountinfo`;
+      const launched = spawnSync("unshare", ["-m", "--propagation", "private", "sh", "-c", script]);
+      const text = launched.stdout.toString();
+      assert.equal(
+        text,
+        `/both/host/note\n/slave/host/note\n${volume}/host\n${volume}/both\n`,
+        launched.stderr.toString(),
+      );
+    });
 
   test("a tmpfs may begin with what it covers", async () => {
     const directory = join(container.rootfs, "var/lib");

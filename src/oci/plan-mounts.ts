@@ -2,11 +2,11 @@
 import { posix } from "node:path";
 import { GantryError } from "../base/errors.ts";
 import type { CgroupEntries } from "./cgroup.ts";
-import { MOUNT_ATTR } from "./plan-constants.ts";
+import { MOUNT_ATTR, MS } from "./plan-constants.ts";
 import { parseMountOptions, type MountOptions } from "./plan-mount-options.ts";
 import { hasIdMap } from "./plan-host-phase.ts";
 import { labelledRootfs, overlayFields, type PlanRootfs } from "./plan-rootfs.ts";
-import { PLAN_TABLE, type PlanWriter } from "./plan.ts";
+import { PLAN_TABLE, type PlanValues, type PlanWriter } from "./plan.ts";
 import type { Mount } from "./runtime-spec.ts";
 
 const { plainTarget, copyUp } = PLAN_TABLE.constants.mount;
@@ -63,10 +63,19 @@ function addBind(
     source,
     target,
   };
-  if (!plan.hostPhase) return plan.add("bind", values);
-  const number = plan.hostPhase.nextMount();
+  if (!plan.hostPhase) return plan.add("bind", { ...values, number: keptSource(plan, values) });
+  const number = plan.nextMount();
   plan.hostPhase.plan.add("prepareBind", { ...values, idMap, number });
   plan.add("attach", { number, flags: values.flags & onProcfs, target });
+}
+
+/** What is to propagate is cloned before the mount of the host's root directory stops doing so. 0: no need. */
+function keptSource(plan: PlanWriter, bind: Omit<PlanValues<"bind">, "number">): number {
+  if (!plan.sources || bind.propagation & (MS.PRIVATE | MS.UNBINDABLE)) return 0;
+  const number = plan.nextMount();
+  const { source, target, flags } = bind;
+  plan.sources.add("keepSource", { number, flags, source, target });
+  return number;
 }
 
 /** The number of the id map that a mount asks for, 0 for none. */
@@ -103,7 +112,7 @@ function addImage(plan: PlanWriter, mount: Mount, target: string, sources: Mount
   const { own, recursive: all } = parseMountOptions(options.filter((option) => !isSubPath(option)));
   /* The layers belong to the ids of the image, which are the container's. */
   const phase = plan.hostPhase?.ownIdMap ? plan.hostPhase : undefined;
-  const number = phase?.nextMount() ?? 0;
+  const number = phase ? plan.nextMount() : 0;
   if (phase && image.type === "overlay") image.lower.forEach((path) => phase.mapDirectory(path));
   (phase?.rootPlan ?? plan).add("imageVolume", {
     idMap: phase?.ownIdMap ?? 0,

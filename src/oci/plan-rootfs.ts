@@ -125,8 +125,9 @@ export function addRootfs(
   if (change.ownMounts) {
     const propagation = rootPropagation(change.propagation);
     entry.add("propagation", { flags: propagation, target: "/" });
-    /* What is mounted on a shared mount would be mounted on the host too. */
+    /* What is mounted on a shared mount would be mounted on the host too. Volumes of it are to stay shared. */
     if (propagation & MS.SHARED) {
+      plan.sources = entry.section();
       entry.add("propagation", { flags: MS.PRIVATE, target: "/" });
       if (target !== "") entry.add("privateMount", { path: target });
     }

@@ -11,6 +11,7 @@
  * A plan lives as long as one launch and is read by the same build that wrote it: the fingerprint of this table is
  * in the header, and another one is refused. docs/plan.md tells what each group of operations is for.
  */
+import { GantryError } from "../base/errors.ts";
 import { encodeRecord, wireFingerprint, type WireTable, type WireValues } from "../base/wire-table.ts";
 import type { IdMapping } from "./runtime-spec.ts";
 
@@ -156,6 +157,7 @@ export const PLAN_TABLE = {
         recursiveClear: ["u64", "MOUNT_ATTR_* to clear on it and all below"],
         propagation: ["u64", "MS_*; 0: leave it"],
         flags: ["u32", "BIND_*"],
+        number: ["u32", "KEEP_SOURCE has cloned it under; 0: it is cloned now"],
         source: ["string", "host path, symbolic links followed"],
         target: ["string", "path in the root"],
       },
@@ -281,6 +283,16 @@ export const PLAN_TABLE = {
         number: ["u32", "it is kept under"],
         flags: ["u32", "BIND_ON_PROCFS"],
         target: ["string", "path in the root"],
+      },
+    },
+    keepSource: {
+      code: 76,
+      doc: "clone what is on a host path for BIND, while it still gets and gives mounts as the host's does",
+      fields: {
+        number: ["u32", "to keep it under, from 1"],
+        flags: ["u32", "BIND_*"],
+        source: ["string", "host path, symbolic links followed"],
+        target: ["string", "path in the root, for messages"],
       },
     },
     rootAttach: {
@@ -455,8 +467,6 @@ export interface HostPhase {
   readonly entryPlan: PlanWriter;
   /** Called after the joins, where the phase ends. */
   end(): void;
-  /** The number for a mount that is made in this phase and attached later. */
-  nextMount(): number;
   /** Lays an id-mapped mount of a host's directory over itself, once. */
   mapDirectory(path: string): void;
   /** The number of an id map, kept from here on; equal ones are kept once. 0 for no mappings. */
@@ -480,6 +490,16 @@ export class PlanWriter {
    * before its mounts (plan-host-phase.ts); undefined in all other plans.
    */
   hostPhase: HostPhase | undefined;
+  /** Where host paths are cloned before the root directory's own mount is cut off from the host's; see addRootfs. */
+  sources: PlanWriter | undefined;
+  #kept = 0;
+
+  /** The next number for a mount that is kept. @throws resource-exhausted. */
+  nextMount(): number {
+    if (this.#kept === PLAN_TABLE.constants.kept.mounts)
+      throw new GantryError("resource-exhausted", `more than ${this.#kept} bind mounts`);
+    return ++this.#kept;
+  }
 
   add<Name extends PlanOperationName>(name: Name, values: PlanValues<Name>): void {
     this.#parts.push(encodeRecord<PlanRecords[Name]>(PLAN_TABLE.records[name], values));
