@@ -138,6 +138,23 @@ test("a hook that takes too long is killed, and what it leaves behind is not wai
   process.kill(Number(readFileSync(setting.daemon.path("hook-poststart.left"), "utf8")), "SIGKILL");
 });
 
+test("a poststop hook that takes longer than a removal waits runs once all the same", async () => {
+  const longest = { timeout: 2 ** 40 };
+  devices({
+    slow: {
+      hooks: [hook("poststart"), hook("poststop", "echo ran >> $0.ran; sleep 3")].map((one) => ({
+        ...one,
+        ...longest,
+      })),
+    },
+  });
+  const id = await run([`${KIND}=slow`]);
+  const { bundle } = stateOf("poststart");
+  await work.client.RemoveContainer({ container_id: id });
+  assert.equal(readFileSync(setting.daemon.path("hook-poststop.ran"), "utf8"), "ran\n");
+  assert.ok(!existsSync(bundle));
+});
+
 test("a rootfs that hooks can see does not reach the host through shared mounts", async () => {
   devices({ hooked: { hooks: [hook("createContainer")] } });
   const mounts = [{ host_path: shared, container_path: "/both", propagation: BOTH_WAYS }];

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { status as code } from "@grpc/grpc-js";
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { file, layerOf, pushImage } from "./harness/image-builder.ts";
 import { busyboxEntries } from "./harness/fixture-images.ts";
 import { makeSetting, type Setting } from "./harness/setting.ts";
@@ -175,4 +176,14 @@ test("a privileged container may write where a plain one may not, and has every 
   const own = /^CapBnd:\s*(\w+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
   assert.equal(await work.read(id, "sed -n 's/^CapEff:\\s*//p' /proc/1/status"), own);
   assert.match(await work.read(await run({}), "grep ' /sys ' /proc/mounts"), / ro,/);
+});
+
+test("neither a container nor what is executed in it has the daemon's session keyring, or another container's", async () => {
+  const keyrings = (id: string): number => readFileSync("/proc/keys", "utf8").split(`_ses.${id}:`).length - 1;
+  const id = await run({});
+  assert.equal(keyrings(id), 1);
+  const executed = work.exec(id, "until [ -e /tmp/end ]; do sleep 0.05; done");
+  while (keyrings(id) === 1) await sleep(20);
+  await work.read(id, "mkdir -p /tmp; touch /tmp/end");
+  assert.equal((await executed).exitCode, 0);
 });

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { errorMessage, GantryError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import { stringifyExactJson } from "../oci/exact-json.ts";
+import { hookTimeoutMs } from "../oci/plan-hooks.ts";
 import type { Hook, Spec } from "../oci/runtime-spec.ts";
 import type { Container } from "./container.ts";
 import type { ContainerEntry } from "./container-table.ts";
@@ -70,9 +71,15 @@ export async function runHostHooks(
 }
 
 /** After the exit: the poststop hooks, and the bundle goes. A hook that fails is told and keeps nothing from going on. */
-export async function endHooks(context: EngineContext, { container }: ContainerEntry): Promise<void> {
-  const bundle = bundlePath(context, container);
+export async function endHooks(context: EngineContext, entry: ContainerEntry): Promise<void> {
+  const bundle = bundlePath(context, entry.container);
   if (!existsSync(bundle)) return;
+  /* A removal that has waited long enough for the release begins another one. */
+  entry.hooksEnding ??= runPoststop(context, entry.container, bundle).finally(() => delete entry.hooksEnding);
+  await entry.hooksEnding;
+}
+
+async function runPoststop(context: EngineContext, container: Container, bundle: string): Promise<void> {
   const entry = context.containers.find(container.id);
   const spec = entry && context.containers.spec(entry);
   for (const hook of spec?.hooks?.poststop ?? []) {
@@ -95,7 +102,7 @@ async function runHook(kind: string, hook: Hook, state: string, signal: AbortSig
       .filter((entry) => entry.includes("="))
       .map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]),
   );
-  const timeout = hook.timeout ? AbortSignal.timeout(hook.timeout * 1000) : undefined;
+  const timeout = hook.timeout ? AbortSignal.timeout(hookTimeoutMs(hook)) : undefined;
   const fail = (reason: string): never => {
     throw new GantryError("failed-precondition", `${kind} hook ${hook.path}: ${reason}`);
   };

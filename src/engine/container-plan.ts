@@ -58,11 +58,15 @@ export function compileInit(
       images: imageVolumeMounts(context, container),
       cgroup,
       gate: "none",
+      keyring: keyringName(entry),
       ...hooks,
       ...mountLabel,
     },
   );
 }
+
+/** Keys in the session keyring are everybody's who has it; without one of its own, a process would have the daemon's. */
+const keyringName = ({ container }: ContainerEntry): string => `_ses.${container.id}`;
 
 /** Undefined for a PID namespace of its own or the host's. */
 async function pidNamespacePath(
@@ -94,5 +98,6 @@ export function execPlan(
   const init = spec.process;
   if (!init) throw new GantryError("internal", `container "${entry.container.id}" has no process`);
   const process: Process = { ...init, args: command.args, terminal: command.terminal };
-  return planForExec(spec, process, { cgroup: context.cgroups.load(entry.cgroupPath).entries() });
+  const cgroup = context.cgroups.load(entry.cgroupPath).entries();
+  return planForExec(spec, process, { cgroup, keyring: keyringName(entry) });
 }

@@ -33,6 +33,8 @@ export interface ContainerEntry {
   released?: Promise<void>;
   /** The hooks have agreed to the start under way. */
   starting?: boolean;
+  /** While hooks of its configuration run after its exit. */
+  hooksEnding?: Promise<void>;
   /** Resolves when the hooks have been told of the exit. */
   stopTold?: Promise<void>;
   /** Resolves when the hooks have been told and the record is gone. */

@@ -22,7 +22,15 @@ function explain<Name extends PlanOperationName>(
 
 const EXEC = { name: "x", candidates: [], args: [], env: [] };
 const HOOK = { path: "/h", args: [], env: [], timeoutMs: 0, statePrefix: "", stateSuffix: "" };
-const BIND = { set: 0n, clear: 0n, recursiveSet: 0n, recursiveClear: 0n, propagation: 0n, flags: 0 };
+const BIND = {
+  set: 0n,
+  clear: 0n,
+  recursiveSet: 0n,
+  recursiveClear: 0n,
+  propagation: 0n,
+  flags: 0,
+  number: 0,
+};
 
 describe("an error of a plan in words", () => {
   test("says what could not be executed, in the words that people search for", () => {
@@ -38,6 +46,7 @@ describe("an error of a plan in words", () => {
       attributes: 0n,
       propagation: 0n,
       flags: 0,
+      number: 0,
       type: "proc",
       source: "",
       target: "/proc",

@@ -11,6 +11,13 @@ function hookState(state: Record<string, unknown>, status: string): { prefix: st
   return { prefix: `${text.slice(0, -1)},"pid":`, suffix: "}" };
 }
 
+const LONGEST_MS = 2 ** 31 - 1;
+
+/** 0: none. What is longer than a timer can be is as long as one can be. */
+export function hookTimeoutMs({ timeout = 0 }: Hook): number {
+  return Math.min(Math.max(0, Math.round(timeout * 1000)), LONGEST_MS);
+}
+
 /** "parentHook": in the launcher's namespaces; "hook": in the process's. `status` is what the state says. */
 export function addHooks(
   plan: PlanWriter,
@@ -22,7 +29,7 @@ export function addHooks(
   const { prefix, suffix } = hookState(state, status);
   for (const hook of hooks ?? []) {
     plan.add(operation, {
-      timeoutMs: Math.max(0, Math.round((hook.timeout ?? 0) * 1000)),
+      timeoutMs: hookTimeoutMs(hook),
       path: hook.path,
       args: hook.args?.length ? hook.args : [hook.path],
       env: hook.env ?? [],
