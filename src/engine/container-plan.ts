@@ -58,7 +58,7 @@ export function compileInit(
       images: imageVolumeMounts(context, container),
       cgroup,
       gate: "none",
-      keyring: keyringName(entry),
+      keyring: keyringName(container),
       ...hooks,
       ...mountLabel,
     },
@@ -66,7 +66,7 @@ export function compileInit(
 }
 
 /** Keys in the session keyring are everybody's who has it; without one of its own, a process would have the daemon's. */
-const keyringName = ({ container }: ContainerEntry): string => `_ses.${container.id}`;
+const keyringName = ({ id }: Container): string => `_ses.${id}`;
 
 /** Undefined for a PID namespace of its own or the host's. */
 async function pidNamespacePath(
@@ -99,5 +99,5 @@ export function execPlan(
   if (!init) throw new GantryError("internal", `container "${entry.container.id}" has no process`);
   const process: Process = { ...init, args: command.args, terminal: command.terminal };
   const cgroup = context.cgroups.load(entry.cgroupPath).entries();
-  return planForExec(spec, process, { cgroup, keyring: keyringName(entry) });
+  return planForExec(spec, process, { cgroup, keyring: keyringName(entry.container) });
 }
