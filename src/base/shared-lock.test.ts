@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { SharedLock } from "./shared-lock.ts";
 
 const never = new AbortController().signal;
@@ -45,4 +47,22 @@ test("who gives up waiting holds nobody up, and who came before is still waited 
   gate.resolve();
   await Promise.all([held, alone]);
   assert.equal(ran, true);
+});
+
+test("a lock that has been held often holds no memory for that", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const lock = new SharedLock();
+  const heapAfter = async (times: number): Promise<number> => {
+    for (let n = 0; n < times; n++) {
+      await lock.shared(never, async () => undefined);
+      if (n % 2 === 0) await lock.alone(never, async () => undefined);
+    }
+    await new Promise(setImmediate);
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = await heapAfter(1000);
+  const after = await heapAfter(50_000);
+  assert.ok(after - before < 1 << 20, `${after - before} bytes more`);
 });

@@ -14,7 +14,7 @@ export class SharedLock {
   async shared<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     const before = this.#alone;
     const turn = Promise.withResolvers<void>();
-    this.#sharers = Promise.all([this.#sharers, turn.promise]);
+    this.#sharers = both(this.#sharers, turn.promise);
     try {
       await abortable(before, signal);
       return await work();
@@ -28,7 +28,7 @@ export class SharedLock {
     const before = Promise.all([this.#sharers, this.#alone]);
     const turn = Promise.withResolvers<void>();
     // Not what it waits for: who gives up waiting leaves nobody waiting in its place.
-    this.#alone = Promise.all([this.#alone, turn.promise]);
+    this.#alone = both(this.#alone, turn.promise);
     try {
       await abortable(before, signal);
       return await work();
@@ -36,4 +36,10 @@ export class SharedLock {
       turn.resolve();
     }
   }
+}
+
+/** Ends with both. Without a value: the values of a chain would hold each other, and grow with it. */
+async function both(before: Promise<unknown>, turn: Promise<unknown>): Promise<void> {
+  await before;
+  await turn;
 }
