@@ -1,5 +1,6 @@
 /** Programs run for their result. Needs sh. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import {
   chmodSync,
   closeSync,
@@ -98,4 +99,23 @@ test("many at once, and no descriptor is left", async () => {
   assert.ok(all.every(({ stdout, failure }) => stdout === "done\n" && failure === ""));
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.equal(readdirSync("/proc/self/fd").length, before);
+});
+
+test("no descriptor is left where there are too few", async () => {
+  const limit = (soft: string): void => {
+    const { status } = spawnSync("prlimit", [`--pid=${process.pid}`, `--nofile=${soft}:`]);
+    assert.equal(status, 0);
+  };
+  const before = /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? "";
+  const path = script("true");
+  const held = Array.from({ length: 64 }, () => openSync("/dev/null", "r"));
+  try {
+    // Room for two pipes of four.
+    limit(String(Math.max(...held) + 5));
+    for (let n = 0; n < 5; n++) await assert.rejects(run(path), { code: "EMFILE", syscall: "pipe2" });
+    held.push(openSync("/dev/null", "r"), openSync("/dev/null", "r"));
+  } finally {
+    for (const fd of held) closeSync(fd);
+    limit(before);
+  }
 });

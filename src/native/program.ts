@@ -55,12 +55,8 @@ export interface ProgramEnd {
  */
 export async function runProgram(run: ProgramRun, signal: AbortSignal): Promise<ProgramEnd> {
   signal.throwIfAborted();
-  const streams = {
-    stdin: consoleAddon.makePipe(),
-    stdout: consoleAddon.makePipe(),
-    stderr: consoleAddon.makePipe(),
-  };
-  const [cancelRead, cancelWrite] = consoleAddon.makePipe();
+  const [standardIn, standardOut, standardError, [cancelRead, cancelWrite]] = makePipes();
+  const streams = { stdin: standardIn, stdout: standardOut, stderr: standardError };
   const kill = once(() => closeSync(cancelWrite));
   const end = native.runProgram(
     run.path,
@@ -90,6 +86,24 @@ export async function runProgram(run: ProgramRun, signal: AbortSignal): Promise<
     signal.removeEventListener("abort", kill);
     kill();
     for (const stream of [stdin, stdout.socket, stderr.socket]) stream.destroy();
+  }
+}
+
+type Pipe = [read: number, write: number];
+
+/** Four of them, or none. */
+function makePipes(): [Pipe, Pipe, Pipe, Pipe] {
+  const made: Pipe[] = [];
+  try {
+    const make = (): Pipe => {
+      const pipe = consoleAddon.makePipe();
+      made.push(pipe);
+      return pipe;
+    };
+    return [make(), make(), make(), make()];
+  } catch (error) {
+    for (const end of made.flat()) closeSync(end);
+    throw error;
   }
 }
 
