@@ -37,9 +37,10 @@ async function findOrphans(
   containerIds: ReadonlySet<string>,
   directories: readonly string[],
 ): Promise<string[]> {
+  const own = await pidNamespace("self");
   const found = await Promise.all(
     pids.map(async (pid) => {
-      if (!/^\d+$/.test(pid)) return false;
+      if (!/^\d+$/.test(pid) || (await pidNamespace(pid)) !== own) return false;
       const environment = await readFile(`/proc/${pid}/environ`, "latin1").catch(() => "");
       const id = /(?:^|\0)CNI_CONTAINERID=([^\0]*)/.exec(environment)?.[1];
       if (id === undefined || !containerIds.has(id)) return false;
@@ -51,4 +52,12 @@ async function findOrphans(
     }),
   );
   return pids.filter((_, index) => found[index]);
+}
+
+/**
+ * A plugin is in the daemon's. A container's process is not, and is not looked into: reading its memory, where the
+ * environment is, may wait for whatever it has mapped there.
+ */
+async function pidNamespace(pid: string): Promise<string> {
+  return readlink(`/proc/${pid}/ns/pid`).catch(() => "");
 }
