@@ -60,6 +60,16 @@ test("sysctls of an interface are written when the network has made it", async (
   assert.deepEqual(parts.asked, ["pin net,ipc,uts", "mount shm", "network setup", "write network sysctls"]);
 });
 
+test("a network that cannot be taken back from a failed pod is told that nobody else will", async () => {
+  const failure = Promise.reject<void>(new Error("told to fail"));
+  failure.catch(() => undefined);
+  parts.pause = { step: "write network sysctls", until: failure };
+  parts.failAt = "network teardown";
+  const config = podConfig({ sysctls: { "net.ipv4.conf.eth0.rp_filter": "0" } });
+  await assert.rejects(engine.runPodSandbox(config, "", never), /told to fail/);
+  assert.deepEqual(parts.asked.slice(4), ["network teardown", "network abandon", "unmount", "unpin"]);
+});
+
 test("a pod on the host's network and IPC has no namespaces of its own", async () => {
   const namespaces = { network: "node", pid: "node", ipc: "node", targetId: "" } as const;
   await engine.runPodSandbox(podConfig({ namespaces }), "", never);

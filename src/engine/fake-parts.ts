@@ -188,6 +188,7 @@ export class FakeParts {
         return { ips: ["10.0.0.2"], interfaceName: "eth0", state: { lease: 2 } };
       },
       teardown: () => this.#ask("network teardown"),
+      abandon: () => void this.asked.push("network abandon"),
       setPodCidrs: (podCidrs) => this.#ask(`pod CIDRs ${podCidrs.join(" ")}`),
       collect: () => Promise.resolve(),
       close: () => Promise.resolve(),

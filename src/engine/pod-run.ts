@@ -152,9 +152,15 @@ async function setUpNetwork(
 ): Promise<void> {
   const request = podNetworkRequest(context, entry.sandbox);
   if (!request) return;
-  undo.push("tear down network", () =>
-    context.network.teardown(request, entry.networkState, AbortSignal.timeout(30_000)),
-  );
+  undo.push("tear down network", async () => {
+    try {
+      await context.network.teardown(request, entry.networkState, AbortSignal.timeout(30_000));
+    } catch (error) {
+      // Nobody knows the pod who could ask for it again.
+      context.network.abandon?.(request.podSandboxId);
+      throw error;
+    }
+  });
   const result = await context.network.setup(request, signal);
   entry.networkState = result.state;
   entry.sandbox.ips = result.ips;

@@ -65,18 +65,26 @@ export class CniCache {
     await rm(this.#path(attachment), { force: true });
   }
 
-  /** All attachments of a network, those of other runtimes too. */
+  /**
+   * All attachments of a network, those of other runtimes too. Plugins take away what is not among them, so a file that
+   * cannot be read, as another runtime may be writing it, counts by its name.
+   */
   async attachmentsOf(network: string): Promise<{ containerID: string; ifname: string }[]> {
-    const names = await readdir(this.#directory).catch(() => []);
-    const mine = names.filter((name) => name.startsWith(`${network}-`)).toSorted();
-    const found = await Promise.all(mine.map((name) => readCached(join(this.#directory, name))));
-    return found.flatMap((cached) => {
-      if (cached?.["networkName"] !== network) return [];
-      const { containerId, ifName } = cached;
-      return typeof containerId === "string" && typeof ifName === "string"
-        ? [{ containerID: containerId, ifname: ifName }]
-        : [];
+    const names = await readdir(this.#directory).catch((error: unknown) => {
+      if (errnoCode(error) === "ENOENT") return [];
+      throw error;
     });
+    const mine = names.filter((name) => name.startsWith(`${network}-`)).toSorted();
+    return (await Promise.all(mine.map((name) => this.#attachment(network, name)))).flat();
+  }
+
+  async #attachment(network: string, name: string): Promise<{ containerID: string; ifname: string }[]> {
+    const { networkName, containerId, ifName } = (await readCached(join(this.#directory, name))) ?? {};
+    if (typeof containerId === "string" && typeof ifName === "string")
+      return networkName === network ? [{ containerID: containerId, ifname: ifName }] : [];
+    const dash = name.lastIndexOf("-");
+    const containerID = name.slice(network.length + 1, Math.max(dash, 0));
+    return containerID === "" ? [] : [{ containerID, ifname: name.slice(dash + 1) }];
   }
 
   #path({ network, containerId, ifName }: CniAttachment): string {

@@ -16,7 +16,7 @@ import { presentNamespace } from "./cni-namespace.ts";
 import type { CniPlugins } from "./cni-plugin.ts";
 import { cniResult } from "./cni-result.ts";
 import { cniVersionAtLeast } from "./cni-version.ts";
-import type { JsonObject } from "./json-value.ts";
+import { isJsonObject, type JsonObject } from "./json-value.ts";
 
 export class CniChain {
   readonly #plugins: CniPlugins;
@@ -38,6 +38,11 @@ export class CniChain {
     for (const plugin of network.plugins) {
       const input = requestConf(network, plugin, result, attachment.capabilityArgs);
       const printed = await this.#run(network, plugin, "ADD", attachment, input, signal);
+      if (!isJsonObject(printed))
+        throw new GantryError(
+          "unavailable",
+          `CNI network "${network.name}": CNI plugin "${plugin.type}": ADD printed no result`,
+        );
       result = cniResult(printed, network.cniVersion);
       failpoint("cni-setup:plugin");
     }

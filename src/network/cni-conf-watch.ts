@@ -22,7 +22,7 @@ export interface CniConfWatchOptions extends LoadOptions {
 
 export class CniConfWatch {
   readonly #options: CniConfWatchOptions;
-  readonly #watchers = new Map<string, { watcher: FSWatcher; inode: number }>();
+  readonly #watchers = new Map<string, { watcher: FSWatcher; identity: string }>();
   #current: readonly LoadedConf[] = [];
   #failure: string | undefined;
   #loading: Promise<void> = Promise.resolve();
@@ -76,7 +76,8 @@ export class CniConfWatch {
       this.#failure = errorMessage(error);
     }
     if (this.#closed) return;
-    this.#watchAll();
+    // What another one has in it may have come after the reading.
+    if (this.#watchAll()) this.#changed();
     if (this.#failure !== undefined && this.#failure !== failedBefore)
       log.error({ directory, err: this.#failure }, "reading the CNI configuration failed");
     if (JSON.stringify(this.#current) !== before) {
@@ -95,24 +96,28 @@ export class CniConfWatch {
     this.#settle = setTimeout(() => void this.reload(), SETTLE_MS).unref();
   }
 
-  /** The directory, and those of further plugins of the networks in it. */
-  #watchAll(): void {
-    if (this.#closed) return;
+  /** The directory, and those of further plugins of the networks in it. @returns whether one is watched anew. */
+  #watchAll(): boolean {
+    if (this.#closed) return false;
+    let anew = false;
     const { directory } = this.#options;
     const wanted = new Set([directory, ...this.#current.map(({ name }) => join(directory, name))]);
     for (const path of new Set([...wanted, ...this.#watchers.keys()])) {
-      const inode = wanted.has(path) ? inodeOf(path) : undefined;
+      const identity = wanted.has(path) ? identityOf(path) : undefined;
       const known = this.#watchers.get(path);
-      if (known && known.inode !== inode) {
+      if (known && known.identity !== identity) {
         known.watcher.close();
         this.#watchers.delete(path);
       }
-      if (inode !== undefined && known?.inode !== inode) this.#watch(path, inode);
+      if (identity === undefined || known?.identity === identity) continue;
+      this.#watch(path, identity);
+      anew = true;
     }
     if (!this.#watchers.has(directory)) this.#lookAgain();
+    return anew;
   }
 
-  #watch(path: string, inode: number): void {
+  #watch(path: string, identity: string): void {
     try {
       const watcher = watch(path, { persistent: false }, () => this.#changed());
       watcher.on("error", () => {
@@ -120,7 +125,7 @@ export class CniConfWatch {
         this.#watchers.delete(path);
         this.#changed();
       });
-      this.#watchers.set(path, { watcher, inode });
+      this.#watchers.set(path, { watcher, identity });
     } catch (error) {
       this.#options.log.debug({ path, err: errorMessage(error) }, "watching failed");
     }
@@ -130,15 +135,17 @@ export class CniConfWatch {
   #lookAgain(): void {
     clearTimeout(this.#look);
     this.#look = setTimeout(() => {
-      if (inodeOf(this.#options.directory) === undefined) this.#lookAgain();
+      if (identityOf(this.#options.directory) === undefined) this.#lookAgain();
       else this.#changed();
     }, LOOK_MS).unref();
   }
 }
 
-function inodeOf(path: string): number | undefined {
+/** A directory that is deleted and made again often gets the number of the deleted one, of which no news come. */
+function identityOf(path: string): string | undefined {
   try {
-    return statSync(path).ino;
+    const { dev, ino, birthtimeNs } = statSync(path, { bigint: true });
+    return `${dev} ${ino} ${birthtimeNs}`;
   } catch {
     return undefined;
   }

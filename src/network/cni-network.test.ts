@@ -142,6 +142,11 @@ describe("an attachment", () => {
       network.setup(fixture.request("pod4"), never),
       /"second": ADD: its result is not JSON/,
     );
+    fixture.does("second", "ADD", `exit 0`);
+    await assert.rejects(network.setup(fixture.request("pod5"), never), {
+      kind: "unavailable",
+      message: /"second": ADD printed no result/,
+    });
     assert.equal(fixture.records.size, 0);
   });
 
@@ -241,6 +246,21 @@ describe("the configuration", () => {
     mkdirSync(fixture.confDirectory);
     fixture.conf("10-a.conflist", fixture.list());
     await until(() => network.status().ready);
+  });
+
+  test("is still watched where its directory has been replaced", async () => {
+    fixture.conf("10-a.conflist", fixture.list());
+    const network = await started(fixture.network());
+    const inForce = (name: string): Promise<void> =>
+      until(() => JSON.stringify(network.describe?.()).includes(`"${name}"`));
+    // The new one often has the inode of the old.
+    for (let n = 0; n < 5; n++) {
+      rmSync(fixture.confDirectory, { recursive: true });
+      fixture.conf("10-a.conflist", fixture.list({ name: `new-${n}` }));
+      await inForce(`new-${n}`);
+      fixture.conf("10-a.conflist", fixture.list({ name: `newer-${n}` }));
+      await inForce(`newer-${n}`);
+    }
   });
 
   test("that is not valid is named, and is not passed over; what was in force stays", async () => {
@@ -348,6 +368,7 @@ describe("a starting daemon", () => {
       config: "",
     };
     writeFileSync(join(fixture.cacheDirectory, "results/net-a-foreign-eth0"), JSON.stringify(foreign));
+    writeFileSync(join(fixture.cacheDirectory, "results/net-a-being-written-eth0"), `{"kind":"cniC`);
     fixture.does("second", "CHECK", `echo '{"code":100,"msg":"a rule is missing"}'; exit 1`);
     await until(() => fixture.calls().filter(({ command }) => command === "GC").length === 2);
     fixture.takeCalls();
@@ -356,7 +377,11 @@ describe("a starting daemon", () => {
     const gc = fixture.calls().find(({ command }) => command === "GC");
     assert.ok(gc);
     const valid = gc.input["cni.dev/valid-attachments"] as { containerID: string }[];
-    assert.deepEqual(valid.map(({ containerID }) => containerID).sort(), ["foreign", "stays"]);
+    assert.deepEqual(valid.map(({ containerID }) => containerID).sort(), [
+      "being-written",
+      "foreign",
+      "stays",
+    ]);
     assert.deepEqual(fixture.takeCalls(), [
       "second DEL",
       "first DEL",
@@ -421,6 +446,18 @@ describe("a DEL that fails", () => {
     fixture.does("second", "DEL", undefined);
     await until(() => fixture.records.size === 0);
     assert.equal(fixture.takeCalls().at(-1), "first DEL");
+  });
+
+  test("of a pod that came to nothing later is tried again when the pod is abandoned", async () => {
+    fixture.conf("10-a.conflist", fixture.list());
+    const network = await started(fixture.network({ retryMs: 50 }));
+    await network.setup(fixture.request("pod1"), never);
+    fixture.does("second", "DEL", "exit 1");
+    await assert.rejects(network.teardown(fixture.request("pod1"), undefined, never));
+    network.abandon?.("pod1");
+    network.abandon?.("never-seen");
+    fixture.does("second", "DEL", undefined);
+    await until(() => fixture.records.size === 0);
   });
 
   test("at start keeps the daemon from nothing", async () => {

@@ -197,6 +197,10 @@ class CniNetwork implements PodNetwork {
     }
   }
 
+  abandon(podSandboxId: string): void {
+    if (this.#records.get(podSandboxId)) this.#sweep.abandon(podSandboxId);
+  }
+
   /** Waits for some seconds and not longer: what is left of gone pods may need plugins that need this daemon. */
   async collect(podSandboxIds: ReadonlySet<string>): Promise<void> {
     await this.#conf.reload();

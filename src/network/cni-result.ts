@@ -9,11 +9,10 @@ import { GantryError } from "../base/errors.ts";
 import { formatIp, parseIp } from "./ip-address.ts";
 import { isJsonObject, type JsonObject } from "./json-value.ts";
 
-/** What a plugin printed as a result; one without a version has that of its configuration. */
-export function cniResult(printed: unknown, cniVersion: string): JsonObject {
-  const result = isJsonObject(printed) ? printed : {};
-  const { cniVersion: version } = result;
-  return typeof version === "string" && version !== "" ? result : { ...result, cniVersion };
+/** A result without a version has that of its configuration. */
+export function cniResult(printed: JsonObject, cniVersion: string): JsonObject {
+  const { cniVersion: version } = printed;
+  return typeof version === "string" && version !== "" ? printed : { ...printed, cniVersion };
 }
 
 /**

@@ -18,6 +18,7 @@ function recording(name: string, asked: string[], failing = ""): PodNetwork {
       return { ips: [], interfaceName: "eth0", state: null };
     },
     teardown: () => ask("teardown"),
+    abandon: (id) => void asked.push(`${name} abandon ${id}`),
     collect: () => ask("collect"),
     close: () => ask("close"),
   };
@@ -35,6 +36,7 @@ test("new pods go to the chosen network, and all take down what is theirs", asyn
     network.teardown(request, null, never),
     /teardown of the network "cni": it was told to fail/,
   );
+  network.abandon?.("a");
   await network.close();
   assert.deepEqual(asked, [
     "cni collect",
@@ -42,6 +44,8 @@ test("new pods go to the chosen network, and all take down what is theirs", asyn
     "cni setup",
     "cni teardown",
     "embedded teardown",
+    "cni abandon a",
+    "embedded abandon a",
     "cni close",
     "embedded close",
   ]);

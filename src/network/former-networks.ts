@@ -17,6 +17,7 @@ export function withFormerNetworks(network: PodNetwork, former: readonly PodNetw
     describe: () => ({ ...network.describe?.(), formerNetworks: former.map(({ name }) => name) }),
     setup: (request, signal) => network.setup(request, signal),
     teardown: (request, state, signal) => each("teardown", (one) => one.teardown(request, state, signal)),
+    abandon: (podSandboxId) => all.forEach((one) => one.abandon?.(podSandboxId)),
     collect: (podSandboxIds) => each("collection", (one) => one.collect(podSandboxIds)),
     setPodCidrs: async (podCidrs) => network.setPodCidrs?.(podCidrs),
     close: () => each("end", (one) => one.close()),

@@ -48,6 +48,8 @@ export interface PodNetwork {
   setup(request: PodNetworkRequest, signal: AbortSignal): Promise<PodNetworkResult>;
   /** @param state from the result; undefined when setup never finished. */
   teardown(request: PodNetworkRequest, state: unknown, signal: AbortSignal): Promise<void>;
+  /** A pod that never came to be, and could not be torn down: it is as soon as it can be. Absent: at the next start. */
+  abandon?(podSandboxId: string): void;
   /** At start: releases what belongs to no pod of this list. */
   collect(podSandboxIds: ReadonlySet<string>): Promise<void>;
   /** The ranges of the node's pods, as its cluster has chosen them; valid subnets. Absent: they have no effect. */
