@@ -47,15 +47,16 @@ export class AppArmor {
 
   /** The name of the default profile, loaded. @throws failed-precondition where it cannot be. */
   async defaultProfile(): Promise<string> {
-    if (await this.isLoaded(DEFAULT_APPARMOR_PROFILE)) return DEFAULT_APPARMOR_PROFILE;
-    this.#loading ??= this.#load().finally(() => {
+    // Who asks meanwhile must not look at a list that is older than the load.
+    this.#loading ??= this.#loadIfMissing().finally(() => {
       this.#loading = undefined;
     });
     await this.#loading;
     return DEFAULT_APPARMOR_PROFILE;
   }
 
-  async #load(): Promise<void> {
+  async #loadIfMissing(): Promise<void> {
+    if (await this.isLoaded(DEFAULT_APPARMOR_PROFILE)) return;
     const parser = this.#parsers.find((path) => existsSync(path));
     if (parser === undefined)
       throw new GantryError(
