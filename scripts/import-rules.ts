@@ -15,7 +15,7 @@ export const MODULES: Record<string, readonly string[]> = {
   image: ["base", "native", "store", "snapshotter/snapshotter"],
   engine: ["base", "native", "store", "oci", "shim", "network", "snapshotter", "image"],
   cri: ["base", "engine"],
-  nri: ["base", "engine"],
+  nri: ["base", "native", "engine"],
   daemon: [
     "base",
     "native",

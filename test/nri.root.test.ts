@@ -314,6 +314,35 @@ test("plugins of the directory live with the daemon, and see the state after it 
   });
 });
 
+test("a plugin that outlives a killed daemon is ended by the next one", async () => {
+  const { daemon } = setting;
+  const plugins = daemon.path("nri-plugins");
+  const configurations = daemon.path("nri-conf.d");
+  await mkdir(plugins, { recursive: true });
+  await mkdir(configurations, { recursive: true });
+  const own = daemon.path("nri-stubborn");
+  const pidFile = daemon.path("nri-stubborn-pid");
+  await writeFile(join(configurations, "stubborn.conf"), JSON.stringify({ log: own, rules: rulesFile }));
+  const script = `#!/bin/sh\necho $$ >${pidFile}\n${program} &\nexec sleep 1000\n`;
+  await writeFile(join(plugins, "40-stubborn"), script, { mode: 0o755 });
+  const started = async (): Promise<string> => {
+    await rm(own, { force: true });
+    await daemon.kill();
+    await daemon.run();
+    await nriEvent(own, ({ event }) => event === "Synchronize");
+    return readFileSync(pidFile, "utf8").trim();
+  };
+  const first = await started();
+  const second = await started();
+  assert.notEqual(first, second);
+  while (existsSync(`/proc/${first}/exe`)) await sleep(10);
+  assert.ok(existsSync(`/proc/${second}/exe`));
+  await rm(plugins, { recursive: true });
+  await daemon.stop();
+  assert.ok(!existsSync(`/proc/${second}/exe`));
+  await daemon.run();
+});
+
 /** Pids of the processes whose program is below the directory. */
 async function processesOf(directory: string): Promise<number[]> {
   return (await readdir("/proc"))

@@ -1,17 +1,19 @@
 /** The settings of the section [nri] as what src/nri takes. */
+import { join } from "node:path";
 import type { Logger } from "../base/logger.ts";
 import { freeSocketPath } from "../cri/unix-socket.ts";
 import type { NriOptions } from "../nri/nri.ts";
 import type { Config } from "./config-schema.ts";
 import { VERSION } from "./version.ts";
 
-export function nriOptions({ nri, nri_validator: validator }: Config, log: Logger): NriOptions {
+export function nriOptions({ state, nri, nri_validator: validator }: Config, log: Logger): NriOptions {
   return {
     log,
     runtime: { name: "gantry", version: VERSION },
     socketPath: nri.disable_connections ? undefined : nri.socket_path,
     freeSocketPath,
     pluginDirectory: nri.plugin_path,
+    recordDirectory: join(state, "nri"),
     configDirectory: nri.plugin_config_path,
     timeouts: { registrationMs: nri.registration_timeout_ms, requestMs: nri.request_timeout_ms },
     validator: {

@@ -34,6 +34,7 @@ export class NriSetting {
       socketPath,
       freeSocketPath: () => Promise.resolve(),
       pluginDirectory: join(parts.directory, "plugins"),
+      recordDirectory: join(parts.directory, "nri/launched"),
       configDirectory: join(parts.directory, "conf.d"),
       // No good plugin is ever dropped on a busy machine.
       timeouts: { registrationMs: 20_000, requestMs: 20_000 },

@@ -10,6 +10,7 @@ import { applyUpdate, ContainerUpdates } from "./container-updates.ts";
 import type { UpdateContainersIn, UpdateIn, UpdateMessage } from "./messages.ts";
 import { Plugin, type PluginTimeouts } from "./plugin.ts";
 import { PluginChain } from "./plugin-chain.ts";
+import { LaunchRecords } from "./launch-records.ts";
 import { findPlugins, type LaunchedPlugin, launchPlugin, type PluginFile } from "./plugin-launch.ts";
 import { type PluginServer, servePlugins } from "./plugin-server.ts";
 import { containerMessage, podMessage } from "./subjects.ts";
@@ -25,6 +26,8 @@ export interface PluginHostOptions {
   freeSocketPath: (path: string) => Promise<void>;
   pluginDirectory: string;
   configDirectory: string;
+  /** Of this daemon and those after it: keeps track of the plugins that were started. */
+  recordDirectory: string;
   timeouts: PluginTimeouts;
 }
 
@@ -36,6 +39,7 @@ export class PluginHost {
   readonly #log: Logger;
   readonly #plugins = new Set<Plugin>();
   readonly #processes = new Set<LaunchedPlugin>();
+  readonly #records: LaunchRecords;
   #control: LifecycleControl | undefined;
   #server: PluginServer | undefined;
   #closing = false;
@@ -43,6 +47,7 @@ export class PluginHost {
   constructor(options: PluginHostOptions) {
     this.#options = options;
     this.#log = options.log;
+    this.#records = new LaunchRecords(options.recordDirectory);
   }
 
   attach(control: LifecycleControl): void {
@@ -58,6 +63,7 @@ export class PluginHost {
   async start(): Promise<void> {
     const { pluginDirectory, configDirectory, socketPath, freeSocketPath } = this.#options;
     try {
+      this.#records.endAll(this.#log);
       const files = await findPlugins(pluginDirectory, configDirectory, this.#log);
       await Promise.all(files.map((file) => this.#launch(file)));
     } catch (error) {
@@ -81,7 +87,7 @@ export class PluginHost {
   async #launch(file: PluginFile): Promise<void> {
     const log = this.#log.child({ plugin: `${file.index}-${file.base}` });
     try {
-      const launched = await launchPlugin(file, log);
+      const launched = await launchPlugin(file, this.#records, log);
       this.#processes.add(launched);
       void launched.ended.then(() => this.#processes.delete(launched));
       const plugin = this.#admit(launched.socket, { index: file.index, base: file.base });

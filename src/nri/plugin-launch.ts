@@ -3,7 +3,7 @@
  * 3, and its configuration from NN-NAME.conf or NAME.conf.
  *
  * They end with their connection: who was dropped, or whose daemon stops, is killed. One that outlives a daemon that
- * was killed finds its socket closed.
+ * was killed finds its socket closed, and is ended by the next daemon at the latest (launch-records.ts).
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdir, readFile, stat } from "node:fs/promises";
@@ -11,6 +11,7 @@ import { join } from "node:path";
 import type { Duplex, Readable } from "node:stream";
 import { errnoCode, errorMessage, wrapError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
+import type { LaunchRecords } from "./launch-records.ts";
 import { parsePluginName } from "./plugin-name.ts";
 
 /** Of a line that a plugin prints. */
@@ -75,16 +76,23 @@ export interface LaunchedPlugin {
 }
 
 /** @throws where it cannot be executed. */
-export async function launchPlugin(file: PluginFile, log: Logger): Promise<LaunchedPlugin> {
+export async function launchPlugin(
+  file: PluginFile,
+  records: LaunchRecords,
+  log: Logger,
+): Promise<LaunchedPlugin> {
+  const name = `${file.index}-${file.base}`;
   const child = spawn(file.path, [], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],
     // A group of its own: a script's children go with it, and a terminal's Ctrl-C is for the daemon.
     detached: true,
     env: { NRI_PLUGIN_NAME: file.base, NRI_PLUGIN_IDX: file.index, NRI_PLUGIN_SOCKET: "3" },
   });
+  if (child.pid !== undefined) records.add(name, child.pid);
   const ended = Promise.withResolvers<void>();
   child.once("exit", (code, signal) => {
     log.info({ code, signal }, "plugin process ended");
+    records.delete(name);
     ended.resolve();
   });
   await new Promise<void>((resolve, reject) => {
