@@ -13,6 +13,8 @@ import type { EngineContext } from "./engine-context.ts";
 import type { ExecSyncResult } from "./engine.ts";
 
 export const EXEC_SYNC_LIMIT_BYTES = 16 * 1024 * 1024;
+/** So many pieces of output are put together, as a piece of one byte costs some hundred. */
+const PIECES = 1024;
 const KILLED_WITHIN_MS = 2_000;
 
 export async function execSync(
@@ -69,15 +71,19 @@ export async function collect(
   stream: NodeJS.ReadableStream,
   limitBytes = EXEC_SYNC_LIMIT_BYTES,
 ): Promise<Buffer> {
-  const chunks: Buffer[] = [];
+  const blocks: Buffer[] = [];
+  let pieces: Buffer[] = [];
   let room = limitBytes;
   for await (const chunk of stream) {
     if (room === 0) continue;
     const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk);
     const kept = bytes.length > room ? bytes.subarray(0, room) : bytes;
-    chunks.push(kept);
     room -= kept.length;
+    if (pieces.push(kept) < PIECES) continue;
+    blocks.push(Buffer.concat(pieces));
+    pieces = [];
   }
+  const chunks = [...blocks, ...pieces];
   const [only] = chunks;
   return chunks.length === 1 && only ? only : Buffer.concat(chunks);
 }

@@ -10,7 +10,7 @@
  */
 import { errorMessage } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
-import { Limiter } from "../image/limiter.ts";
+import { Limiter } from "../base/limiter.ts";
 import type { Usage } from "../snapshotter/snapshotter.ts";
 import { wallClockNs } from "./clock.ts";
 import type { LayerUsage } from "./resources.ts";

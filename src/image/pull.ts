@@ -19,7 +19,7 @@ import { parseImageConfig, type ParsedImageConfig } from "./image-config.ts";
 import type { ImageRecords, StoredImage } from "./image-records.ts";
 import type { Layer, LayerFetcher } from "./layer-fetch.ts";
 import type { Lease, Leases } from "./lease.ts";
-import { Limiter } from "./limiter.ts";
+import { Limiter } from "../base/limiter.ts";
 import { parseManifest, type Descriptor, type ManifestDocument } from "./manifest.ts";
 import { choosePlatform, formatPlatform, type Platform } from "./platform.ts";
 import { formatReference, referenceName, type Reference } from "./reference.ts";

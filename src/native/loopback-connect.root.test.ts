@@ -89,3 +89,38 @@ test("an abort ends the wait; no descriptor stays", async () => {
   await assert.rejects(connectLoopback("/proc/self/ns/uts", 9, 5000, signal), /setns: EINVAL/);
   while (descriptors() > before) await new Promise((resolve) => setTimeout(resolve, 10));
 });
+
+test("a listener that takes nothing keeps only so many threads, however many callers come and go", async () => {
+  // The queue of a listener that accepts nobody holds two; what comes then gets no answer.
+  const hang = spawn("nsenter", [
+    `--net=${netns}`,
+    "python3",
+    "-c",
+    "import socket,time\ns=socket.socket(); s.bind(('127.0.0.1',8081)); s.listen(0); print('up',flush=True); time.sleep(600)",
+  ]);
+  const end = once(hang, "exit");
+  await once(hang.stdout, "data");
+  const threads = (): number => readdirSync("/proc/self/task").length;
+  const before = threads();
+  try {
+    const sockets: Socket[] = [];
+    for (let round = 0; round < 5; round++) {
+      const controller = new AbortController();
+      const waits = Array.from({ length: 40 }, () =>
+        connectLoopback(netns, 8081, 2000, controller.signal).then(
+          (socket) => void sockets.push(socket.on("error", () => undefined)),
+          () => undefined,
+        ),
+      );
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      controller.abort(new Error("gone"));
+      await Promise.all(waits);
+    }
+    assert.ok(threads() - before <= 40, `${threads() - before} threads`);
+    for (const socket of sockets) socket.destroy();
+    while (threads() > before) await new Promise((resolve) => setTimeout(resolve, 20));
+  } finally {
+    hang.kill("SIGKILL");
+    await end;
+  }
+});

@@ -6,6 +6,7 @@ import { closeSync, constants, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { abortable } from "../base/abort.ts";
 import { errnoCode, wrapError } from "../base/errors.ts";
+import { Limiter } from "../base/limiter.ts";
 import { addon } from "./addon.ts";
 
 interface LoopbackConnectBinding {
@@ -13,6 +14,13 @@ interface LoopbackConnectBinding {
 }
 
 const native = addon as LoopbackConnectBinding;
+
+/**
+ * Threads that connect in one namespace. One whose listener takes nothing keeps each for the whole of its time, also
+ * after the caller has gone: whoever calls again and again must not use up the threads of the daemon.
+ */
+const MAX_CONNECTING = 32;
+const connectors = new Map<string, Limiter>();
 
 /**
  * Connects to the port at 127.0.0.1, or else at ::1, of a network namespace. The socket may be half-closed on either
@@ -29,7 +37,7 @@ export async function connectLoopback(
   signal: AbortSignal,
 ): Promise<Socket> {
   signal.throwIfAborted();
-  const connecting = connectIn(netnsPath, port, timeoutMs);
+  const connecting = inTurn(netnsPath ?? "", signal, () => connectIn(netnsPath, port, timeoutMs));
   try {
     const fd = await abortable(connecting, signal);
     return new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
@@ -42,6 +50,16 @@ export async function connectLoopback(
     const where = `port ${port}${netnsPath === undefined ? "" : ` in ${netnsPath}`}`;
     const unreachable = ["ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH"].includes(errnoCode(error) ?? "");
     throw wrapError(where, error, unreachable ? "unavailable" : "internal");
+  }
+}
+
+async function inTurn<T>(namespace: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  const limiter = connectors.get(namespace) ?? new Limiter(MAX_CONNECTING);
+  connectors.set(namespace, limiter);
+  try {
+    return await limiter.run(signal, work);
+  } finally {
+    if (limiter.unused) connectors.delete(namespace);
   }
 }
 

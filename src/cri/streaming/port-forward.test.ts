@@ -205,3 +205,14 @@ test("over a WebSocket with channels: the port first, then data", async () => {
   const [error] = (await once(none, "error")) as [Error];
   assert.match(error.message, /400/);
 });
+
+test("a stream that is reset before it has its other half is forgotten", async () => {
+  await using served = serveStreams({ creationTimeoutMs: 3_600_000 });
+  const client = await SpdyTestClient.connect(await served.portForward(), PROTOCOL);
+  const headers = { port: "80", requestid: "0" };
+  client.reset(client.open({ streamtype: "data", ...headers }));
+  // The same request once more: both halves are new.
+  const { error } = pair(client, "80", "0");
+  assert.match(String(await client.whole(error)), /ECONNREFUSED/);
+  client.socket.destroy();
+});

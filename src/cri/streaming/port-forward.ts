@@ -49,6 +49,10 @@ export async function servePortForward(
       return;
     }
     pair[type] = stream;
+    const joined = pair;
+    stream.once("close", () => {
+      if (pairs.get(id) === joined) giveUp(pairs, id, joined);
+    });
     const { data, error } = pair;
     if (!data || !error) return;
     clearTimeout(pair.timer);
@@ -67,6 +71,7 @@ function requestId(stream: SpdyStream, type: "data" | "error"): string {
 }
 
 function giveUp(pairs: Map<string, Pair>, id: string, pair: Pair): void {
+  clearTimeout(pair.timer);
   pairs.delete(id);
   pair.data?.destroy();
   pair.error?.destroy();

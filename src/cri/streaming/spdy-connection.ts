@@ -7,6 +7,7 @@
  * without reading, that is how the end of a client is noticed.
  */
 import type { Duplex } from "node:stream";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { GantryError } from "../../base/errors.ts";
 import {
   controlFrame,
@@ -26,6 +27,10 @@ const INITIAL_WINDOW_BYTES = 64 * 1024;
 const MAX_DATA_BYTES = 32 * 1024;
 /** What waits to be read of a stream whose client keeps to its window. */
 const MAX_WINDOWED_BYTES = 4 * INITIAL_WINDOW_BYTES;
+/** The same of all streams together. */
+const MAX_WAITING_BYTES = 4 * 1024 * 1024;
+/** After so many frames others have a turn: one chunk holds thousands of them. */
+const FRAMES_PER_TURN = 256;
 /** Above this, no answer is written before the client has read earlier ones. */
 const MAX_UNREAD_BYTES = 1024 * 1024;
 /** Kubernetes clients do not look at them, others insist. */
@@ -60,6 +65,8 @@ export class SpdyConnection {
   #initialWindow = INITIAL_WINDOW_BYTES;
   #sendWindow = INITIAL_WINDOW_BYTES;
   #windowOpened = Promise.withResolvers<void>();
+  /** Bytes for streams that had no room for them. */
+  #waiting = 0;
   #unacknowledged = new Map<number, number>();
 
   /** @param socket owned by the connection from now on. */
@@ -138,11 +145,13 @@ export class SpdyConnection {
   }
 
   async #run(): Promise<void> {
+    let frames = 0;
     try {
       for await (const chunk of this.#socket.iterator({ destroyOnReturn: false }))
         for (const frame of this.#decoder.push(chunk as Buffer)) {
           this.#options.onActivity?.();
           await this.#handle(frame);
+          if (++frames % FRAMES_PER_TURN === 0) await nextTurn();
         }
       if (!this.#ending) this.destroy();
     } catch {
@@ -209,9 +218,17 @@ export class SpdyConnection {
       if (this.#streams.has(streamId) && !fin) this.#acknowledge(streamId, bytes.length);
     };
     if (!stream || !room) return taken();
-    if (this.#windowed && stream.readableLength < MAX_WINDOWED_BYTES) {
+    if (
+      this.#windowed &&
+      stream.readableLength < MAX_WINDOWED_BYTES &&
+      this.#waiting + bytes.length <= MAX_WAITING_BYTES
+    ) {
       // The stream's window holds the client up, and its other frames may be what the stream waits for.
-      void room.then(taken);
+      this.#waiting += bytes.length;
+      void room.then(() => {
+        this.#waiting -= bytes.length;
+        taken();
+      });
       return;
     }
     const stalled = setInterval(() => this.#pingStalled(), STALLED_PING_MS);
@@ -244,10 +261,12 @@ export class SpdyConnection {
 
   #grow(streamId: number, delta: number): void {
     this.#windowed = true;
-    const stream = this.#streams.get(streamId);
+    const target = this.#streams.get(streamId);
+    const before = streamId === 0 ? this.#sendWindow : (target?.sendWindow ?? 0);
     if (streamId === 0) this.#sendWindow += delta;
-    else if (stream) stream.sendWindow += delta;
-    this.#openWindows();
+    else if (target) target.sendWindow += delta;
+    // Waking those who wait costs something for each of them.
+    if (before <= 0 && before + delta > 0) this.#openWindows();
   }
 
   #openWindows(): void {

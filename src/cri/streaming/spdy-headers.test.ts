@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { constants, createDeflate, createInflate, type Deflate } from "node:zlib";
+import { constants, createDeflate, createInflate, type Deflate, deflateSync } from "node:zlib";
 import { SPDY_DICTIONARY, SPDY_DICTIONARY_ID } from "./spdy-dictionary.ts";
 import { SpdyHeaderReader, SpdyHeaderWriter } from "./spdy-headers.ts";
 
@@ -87,4 +87,12 @@ test("malformed blocks are refused", async () => {
   for (const [content, message] of cases)
     await assert.rejects(new SpdyHeaderReader().read(await new ClientCompression().block(content)), message);
   await assert.rejects(new SpdyHeaderReader().read(Buffer.from("no zlib at all")), /header block/);
+});
+
+test("compressed data that ends is refused, then and later", async () => {
+  const ended = deflateSync(pairs("a", "b"), { dictionary: SPDY_DICTIONARY });
+  await assert.rejects(new SpdyHeaderReader().read(Buffer.concat([ended, Buffer.from("more")])), /has ended/);
+  const reader = new SpdyHeaderReader();
+  await reader.read(ended).catch(() => undefined);
+  await assert.rejects(reader.read(Buffer.from("more")), /header block|has ended|destroyed/);
 });

@@ -36,6 +36,8 @@ export class SpdyHeaderReader {
       if (this.#length > MAX_HEADER_BYTES) this.close(malformed("header block too large"));
       else this.#chunks.push(chunk);
     });
+    // Of what follows the end of the compressed data zlib takes nothing, and says nothing.
+    this.#inflate.on("end", () => this.close(malformed("header compression has ended")));
     this.#inflate.on("error", (error) => this.#failed?.(malformed(`header block: ${error.message}`)));
   }
 

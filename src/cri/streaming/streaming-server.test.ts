@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
+import { duplexPair } from "node:stream";
 import test from "node:test";
+import { connect as connectTls } from "node:tls";
 import { WebSocket } from "ws";
 import { makeCertificate } from "./self-made-certificate.ts";
 import { serveStreams } from "./serve-streams-for-test.ts";
+import { refuse } from "./upgrade-response.ts";
 import { SpdyTestClient } from "./spdy-test-client.ts";
 
 async function statusOf(url: string, protocols?: string, headers?: Record<string, string>): Promise<string> {
@@ -104,4 +107,54 @@ test("an address that is taken fails the call, and the next one tries again", as
   await assert.rejects(second.server.listen(), { kind: "unavailable", message: /EADDRINUSE/ });
   await first.server.close();
   await second.server.listen();
+});
+
+test("a client that is refused and does not close is closed", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const [socket, client] = duplexPair();
+  refuse(socket, 404, "no such request");
+  client.on("error", () => undefined);
+  assert.equal(socket.destroyed, false);
+  t.mock.timers.tick(60_000);
+  assert.equal(socket.destroyed, true);
+});
+
+test("closing does not wait for a TLS handshake that does not come", async () => {
+  const served = serveStreams({ tls: () => makeCertificate("gantryd", ["127.0.0.1"]) });
+  const { hostname, port } = new URL(await served.exec());
+  const silent = connect(Number(port), hostname);
+  silent.on("error", () => undefined);
+  await once(silent, "connect");
+  // Known to the server for sure once a later client has been served.
+  const later = connectTls({ port: Number(port), host: hostname, rejectUnauthorized: false });
+  await once(later, "secureConnect");
+  later.destroy();
+  const ended = once(silent, "close");
+  await served.server.close();
+  await ended;
+});
+
+test("a certificate that cannot be read fails the call, and the next one tries again", async () => {
+  let readable = false;
+  await using served = serveStreams({
+    tls: () => {
+      if (!readable) throw new Error("no such file");
+      return makeCertificate("gantryd", ["127.0.0.1"]);
+    },
+  });
+  await assert.rejects(served.exec(), /no such file/);
+  readable = true;
+  assert.match(await served.exec(), /^https:/);
+});
+
+test("the end of an attached container is success, whatever its exit code", async () => {
+  await using served = serveStreams();
+  const streams = { tty: false, stdin: false, stdout: true, stderr: false };
+  const url = await served.server.url({ kind: "attach", containerId: "c", ...streams });
+  const client = await SpdyTestClient.connect(url);
+  const error = client.open({ streamtype: "error" });
+  client.open({ streamtype: "stdout" });
+  served.process.exits(7);
+  assert.equal(String(await client.whole(error)), '{"metadata":{},"status":"Success"}');
+  client.socket.destroy();
 });

@@ -66,7 +66,8 @@ export function createStreamingServer(options: StreamingServerOptions): Streamin
       });
     });
     // Node keeps no account of upgraded connections.
-    server.on(options.tls ? "secureConnection" : "connection", (socket: Duplex) => {
+    // Under TLS this is what carries it, which is there before the handshake and goes with it.
+    server.on("connection", (socket: Duplex) => {
       sockets.add(socket);
       socket.once("close", () => sockets.delete(socket));
     });
@@ -74,7 +75,6 @@ export function createStreamingServer(options: StreamingServerOptions): Streamin
       server.once("error", reject);
       server.listen(options.port, options.address, resolve);
     }).catch((error: unknown) => {
-      listening = undefined;
       throw wrapError(`streaming server on ${options.address}:${options.port}`, error, "unavailable");
     });
     server.on("error", (error) => options.log.error({ err: errorMessage(error) }, "streaming server"));
@@ -83,7 +83,10 @@ export function createStreamingServer(options: StreamingServerOptions): Streamin
   };
   const ensure = (): Promise<Server> => {
     if (closed) throw new GantryError("unavailable", "the daemon is stopping");
-    return (listening ??= start());
+    return (listening ??= start().catch((error: unknown) => {
+      listening = undefined;
+      throw error;
+    }));
   };
   return {
     url: async (request) => {
@@ -108,6 +111,7 @@ async function listener(options: StreamingServerOptions): Promise<Server> {
     maxHeaderSize: MAX_HTTP_HEADER_BYTES,
     headersTimeout: REQUEST_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: REQUEST_TIMEOUT_MS / 2,
     keepAlive: true,
     keepAliveInitialDelay: 30_000,
     noDelay: true,
@@ -119,6 +123,7 @@ async function listener(options: StreamingServerOptions): Promise<Server> {
         cert: tls.certificate,
         key: tls.key,
         minVersion: "TLSv1.2",
+        handshakeTimeout: REQUEST_TIMEOUT_MS,
       })
     : createServer(limits);
   server.maxConnections = options.maxConnections;

@@ -35,4 +35,6 @@ test("what is no size is passed over", async () => {
 
 test("a stream without any size is given up", async () => {
   await assert.rejects(sizesOf("{".repeat(2000)), /no terminal size/);
+  await assert.rejects(sizesOf("}".repeat(101)), /no terminal size/);
+  await assert.rejects(sizesOf("{}".repeat(101)), /no terminal size/);
 });

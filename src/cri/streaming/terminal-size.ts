@@ -10,11 +10,14 @@ export interface TerminalSize {
 }
 
 const MAX_OBJECT_CHARACTERS = 1024;
+/** Of one client. Reading them costs more than sending them. */
+const MAX_JUNK_OBJECTS = 100;
 const MAX_CELLS = 65_535;
 
-/** The sizes until the stream ends. @throws where the stream fails, or holds no object within 1 KiB. */
+/** The sizes until the stream ends. @throws where the stream fails, holds no object within 1 KiB, or much that is no size. */
 export async function* terminalSizes(stream: Readable): AsyncGenerator<TerminalSize> {
   let text = "";
+  let junk = 0;
   for await (const chunk of stream) {
     text += (chunk as Buffer).toString("latin1");
     // A size has no object inside it, so the first brace closes it.
@@ -22,9 +25,14 @@ export async function* terminalSizes(stream: Readable): AsyncGenerator<TerminalS
       const size = parseSize(text.slice(0, end + 1));
       text = text.slice(end + 1);
       if (size) yield size;
+      else if (++junk > MAX_JUNK_OBJECTS) throw noSize();
     }
-    if (text.length > MAX_OBJECT_CHARACTERS) throw new Error("resize stream: no terminal size");
+    if (text.length > MAX_OBJECT_CHARACTERS) throw noSize();
   }
+}
+
+function noSize(): Error {
+  return new Error("resize stream: no terminal size");
 }
 
 function parseSize(text: string): TerminalSize | undefined {

@@ -2,7 +2,10 @@
 import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 
-/** Answers with an error and closes. */
+/** A refused client has so long to close, too. */
+const LINGER_MS = 5_000;
+
+/** Answers with an error and closes, also where the client does not. */
 export function refuse(
   socket: Duplex,
   status: number,
@@ -17,6 +20,10 @@ export function refuse(
     connection: "close",
   };
   socket.end(`${head(status, lines)}${body}`);
+  // Node looks after HTTP connections only, and this is none any more.
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  socket.once("close", () => clearTimeout(timer));
+  socket.resume();
 }
 
 /** Agrees to SPDY; what follows on the socket is frames. */

@@ -6,6 +6,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { createWebSocketStream, type WebSocket, WebSocketServer } from "ws";
 import { errorMessage } from "../../base/errors.ts";
+import type { ProcessSession } from "../../engine/engine.ts";
 import { IdleTimeout } from "./idle-timeout.ts";
 import { PORT_FORWARD_PROTOCOL, servePortForward } from "./port-forward.ts";
 import { type RemoteChannels, serveRemoteCommand } from "./remote-command.ts";
@@ -167,10 +168,15 @@ async function serveCommand(
           { command: ticket.command, terminal: ticket.tty, stdin: ticket.stdin },
           signal,
         )
-      : engine.attach(ticket.containerId, signal),
+      : engine.attach(ticket.containerId, signal).then(endingWell),
   );
   const how = "exitCode" in outcome ? { exitCode: outcome.exitCode } : { err: errorMessage(outcome.error) };
   log.debug({ kind: ticket.kind, containerId: ticket.containerId, ...how }, "streaming ended");
+}
+
+/** The end of a container is no failure of an attach; its exit code is in its status. */
+function endingWell(session: ProcessSession): ProcessSession {
+  return { ...session, wait: async () => ({ ...(await session.wait()), exitCode: 0 }) };
 }
 
 function connector({ engine }: StreamingServerOptions, podSandboxId: string) {

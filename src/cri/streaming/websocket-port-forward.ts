@@ -43,6 +43,7 @@ export async function serveWebSocketPortForward(
       target = await connect(port, gone.signal);
       target.on("error", () => undefined);
       gone.signal.addEventListener("abort", () => target?.destroy(), { once: true });
+      gone.signal.throwIfAborted();
       void pump(input, target).catch(() => undefined);
       await pump(target, output);
     } catch (cause) {
