@@ -156,6 +156,21 @@ test("a plugin that hangs, dies or breaks the protocol is dropped, and the call 
   }
 });
 
+test("a plugin that hangs while it is shown the state is not shown it again at once", async (t) => {
+  // However slow the machine is, no time passes.
+  t.mock.method(performance, "now", () => 1);
+  const nri = await begin({ timeouts: { registrationMs: 1500, requestMs: 20_000 } });
+  const come = async (name: string): Promise<FakePlugin> => {
+    const plugin = nri.connect({ Synchronize: () => new Promise(() => undefined) });
+    await plugin.register(name);
+    await plugin.ended();
+    return plugin;
+  };
+  assert.ok((await come("10-hangs")).calls.includes("Synchronize"));
+  assert.deepEqual((await come("20-hangs")).calls, []);
+  assert.ok((await come("10-other")).calls.includes("Synchronize"));
+});
+
 test("what is created while a plugin is shown the state waits, and reaches it once", async () => {
   const nri = await begin();
   const { engine } = nri;

@@ -3,13 +3,14 @@
  * handshake, and ends by itself, by a fault of its own, or with the daemon.
  */
 import type { Socket } from "node:net";
-import { errorMessage, GantryError } from "../base/errors.ts";
+import { errorKind, errorMessage, GantryError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
-import type { HookedContainer, LifecycleControl } from "../engine/lifecycle-hooks.ts";
+import type { HookedContainer, HookedPod, LifecycleControl } from "../engine/lifecycle-hooks.ts";
 import { applyUpdate, ContainerUpdates } from "./container-updates.ts";
 import type { UpdateContainersIn, UpdateIn, UpdateMessage } from "./messages.ts";
 import { Plugin, type PluginTimeouts } from "./plugin.ts";
 import { PluginChain } from "./plugin-chain.ts";
+import { HungPlugins } from "./hung-plugins.ts";
 import { LaunchRecords } from "./launch-records.ts";
 import { findPlugins, type LaunchedPlugin, launchPlugin, type PluginFile } from "./plugin-launch.ts";
 import { type PluginServer, servePlugins } from "./plugin-server.ts";
@@ -40,6 +41,7 @@ export class PluginHost {
   readonly #plugins = new Set<Plugin>();
   readonly #processes = new Set<LaunchedPlugin>();
   readonly #records: LaunchRecords;
+  readonly #hung: HungPlugins;
   #control: LifecycleControl | undefined;
   #server: PluginServer | undefined;
   #closing = false;
@@ -47,6 +49,7 @@ export class PluginHost {
   constructor(options: PluginHostOptions) {
     this.#options = options;
     this.#log = options.log;
+    this.#hung = new HungPlugins(2 * options.timeouts.registrationMs);
     this.#records = new LaunchRecords(options.recordDirectory);
   }
 
@@ -129,18 +132,33 @@ export class PluginHost {
   async #join(plugin: Plugin, config: string): Promise<void> {
     const { control } = this;
     await plugin.register();
+    const restMs = this.#hung.restMs(plugin.base);
+    if (restMs > 0) {
+      const reason = `it hung lately, and may come again in ${Math.ceil(restMs / 1000)} s`;
+      plugin.drop(reason);
+      throw new GantryError("unavailable", reason);
+    }
     await plugin.configure({ ...this.#options.runtime, config });
     const wanted = await this.chain.exclusive(never, async () => {
       const { pods, containers } = control.state();
-      const updates = await plugin.synchronize(
-        pods.map(podMessage),
-        containers.flatMap((container) => this.#shown(container)),
-      );
+      const updates = await this.#synchronize(plugin, pods, containers);
       this.chain.add(plugin);
       return updates;
     });
     plugin.log.info({}, "plugin synchronized");
     await this.#applyLater(new ContainerUpdates(), wanted, plugin.name);
+  }
+
+  async #synchronize(plugin: Plugin, pods: HookedPod[], containers: HookedContainer[]): Promise<UpdateIn[]> {
+    try {
+      const shown = containers.flatMap((container) => this.#shown(container));
+      const updates = await plugin.synchronize(pods.map(podMessage), shown);
+      this.#hung.answered(plugin.base);
+      return updates;
+    } catch (error) {
+      if (errorKind(error) === "deadline-exceeded") this.#hung.hung(plugin.base);
+      throw error;
+    }
   }
 
   /** A container whose configuration is lost is left out. */
