@@ -6,6 +6,7 @@ import { dirname } from "node:path";
 import { GantryError, wrapError } from "../base/errors.ts";
 import { parseSpec } from "../oci/config-check.ts";
 import { stringifyExactJson } from "../oci/exact-json.ts";
+import { permittedOomScore } from "../oci/oom-score.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
 import { compileInit } from "./container-plan.ts";
 import type { ContainerEntry } from "./container-table.ts";
@@ -28,6 +29,7 @@ export async function adjustedEntry(
     const devices = adjusted.cdiDevices.filter((name) => !container.config.cdiDevices.includes(name));
     const injected = await context.cdi.inject(adjusted.spec, devices);
     const spec = parseSpec(stringifyExactJson(injected), "adjusted configuration");
+    permitOomScore(context, container.id, spec);
     compileInit(context, container, spec, { tasksFiles: [] });
     const path = spec.linux?.cgroupsPath;
     if (path !== undefined && path !== entry.cgroupPath) {
@@ -62,6 +64,15 @@ function checkCgroup(context: EngineContext, entry: ContainerEntry, path: string
   ];
   if (others.some((other) => `${other}/`.startsWith(`${path}/`)) || context.cgroups.load(path).exists())
     refuse("is another's");
+}
+
+/** As for a client's wish: what this daemon may not give must not fail the start. */
+function permitOomScore(context: EngineContext, containerId: string, { process }: Spec): void {
+  const asked = process?.oomScoreAdj;
+  if (!process || asked === undefined) return;
+  process.oomScoreAdj = permittedOomScore(asked);
+  if (process.oomScoreAdj !== asked)
+    context.log.info({ containerId, asked, given: process.oomScoreAdj }, "OOM score cannot be that low");
 }
 
 /** The limits of a configuration as they are asked for, over those that it does not name. */
