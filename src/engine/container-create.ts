@@ -84,7 +84,7 @@ async function build(
     await context.snapshotter.prepare(id, image.chainId);
     failpoint("container-create:snapshot");
     const imageVolumes = await makeImageVolumes(context, id, config, undo);
-    const missing = missingVolumes(context, image);
+    const missing = await missingVolumes(context, image, signal);
     // The pod may have been stopped meanwhile, and the image removed.
     requireReady(sandbox);
     signal.throwIfAborted();

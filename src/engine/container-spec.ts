@@ -3,6 +3,7 @@
  * files, shared memory) is named by path; the PID namespace of another process is named when the container starts.
  */
 import { existsSync } from "node:fs";
+import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { GantryError } from "../base/errors.ts";
 import type { ImageRecord } from "../image/image.ts";
@@ -160,7 +161,7 @@ export function containerArguments(config: ContainerConfig, image: ImageRecord):
 /** What all containers of the pod share. */
 async function relabelPodFiles(paths: PodPaths, label: string): Promise<void> {
   const shared = [paths.hosts, paths.hostname, paths.resolvConf, paths.shm];
-  for (const path of shared) if (existsSync(path)) await relabel(path, label);
+  for (const path of shared) if (existsSync(path)) await relabel(await realpath(path), label);
 }
 
 async function specMount(

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
+import type { ImageRecord } from "../image/image.ts";
 import type { ContainerMount } from "./container.ts";
 import { createEngine } from "./create-engine.ts";
 import type { Engine } from "./engine.ts";
 import { FakeParts } from "./fake-parts.ts";
+import { missingVolumes } from "./image-volume.ts";
 import type { LifecycleHooks } from "./lifecycle-hooks.ts";
 import { containerConfig, podConfig } from "./sample-config.ts";
 
@@ -95,4 +97,30 @@ test("plugins may adjust a container that has volumes", async () => {
   engine = await createEngine({ ...parts.options(), hooks });
   const id = await create([volume()]);
   assert.match(JSON.stringify(engine.verboseContainer(id)), /ADJUSTED=1/);
+});
+
+const declaring = (volumes: string[]): Pick<ImageRecord, "id" | "chainId" | "config"> =>
+  ({ id: "sha256:1", chainId: "sha256:2", config: { volumes } }) as never;
+
+test("an image that declares many volumes holds up nothing else, and one with far too many is refused", async () => {
+  let looked = 0;
+  const fileKind = (_chain: string, path: string): "directory" | undefined => {
+    looked++;
+    return path.endsWith("7") ? "directory" : undefined;
+  };
+  const context = { snapshotter: { fileKind } } as never;
+  const paths = Array.from({ length: 1000 }, (_, number) => `/v${number}`);
+  let seen = 0;
+  setImmediate(() => (seen = looked));
+  const missing = await missingVolumes(context, declaring(["/proc/x", ...paths]), never);
+  assert.deepEqual(
+    missing,
+    paths.filter((path) => !path.endsWith("7")),
+  );
+  assert.ok(seen > 0 && seen < 100, `another turn after ${seen} lookups`);
+  await assert.rejects(missingVolumes(context, declaring([...paths, "/more"]), never), {
+    kind: "resource-exhausted",
+  });
+  await assert.rejects(missingVolumes(context, declaring(paths), AbortSignal.abort()));
+  assert.equal(looked, 1000);
 });

@@ -12,6 +12,7 @@ import type { ImageRecord } from "../image/image.ts";
 import type { RootfsMount } from "../snapshotter/snapshotter.ts";
 import type { Container, ContainerConfig, ImageVolume } from "./container.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { inPortions } from "./portions.ts";
 
 /** The word by which clients of the CRI tell this failure from others; peers say it too. */
 const FAILED = "ImageVolumeMountFailed";
@@ -69,15 +70,32 @@ function checkSubPath(context: EngineContext, chainId: Digest, image: string, pa
     );
 }
 
+/** An image may have hundreds of layers, and each of them is asked. */
+const PORTION = 8;
+const VOLUMES_LIMIT = 1000;
+
 /**
  * Where the image declares a volume (VOLUME) and has no directory. Those that it has are part of the container's writable
  * layer already.
+ * @throws resource-exhausted for an image that declares more of them than any needs.
  */
-export function missingVolumes(context: EngineContext, { chainId, config }: ImageRecord): string[] {
+export async function missingVolumes(
+  context: Pick<EngineContext, "snapshotter">,
+  { id, chainId, config }: Pick<ImageRecord, "id" | "chainId" | "config">,
+  signal: AbortSignal,
+): Promise<string[]> {
   const own = config.volumes.filter((path) => !/^\/*(?:proc|sys|dev)(?:\/|$)/.test(posix.normalize(path)));
-  return own.filter(
-    (path) => chainId === undefined || context.snapshotter.fileKind(chainId, path) === undefined,
-  );
+  if (own.length > VOLUMES_LIMIT)
+    throw new GantryError(
+      "resource-exhausted",
+      `image ${id} declares ${own.length} volumes, more than ${VOLUMES_LIMIT}`,
+    );
+  const missing: string[] = [];
+  const isMissing = (path: string): boolean =>
+    chainId === undefined || context.snapshotter.fileKind(chainId, path) === undefined;
+  for await (const paths of inPortions(own, PORTION, signal, (path) => (isMissing(path) ? path : undefined)))
+    missing.push(...paths);
+  return missing;
 }
 
 /** How each volume is mounted, by its key. */

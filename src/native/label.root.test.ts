@@ -33,6 +33,6 @@ test("a tree is labelled to its last file, through no link and on no other files
   await labelTree(join(root, "tree/a"), ATTRIBUTE, "y");
   assert.equal(statSync(join(root, "tree/a"), { bigint: true }).ctimeNs, before, "it has it already");
   await labelTree(join(root, "tree/a/file"), "security.selinux", "system_u:object_r:container_file_t:s0");
-  for (const path of ["top", "missing"])
+  for (const path of ["top", "top/a", "missing"])
     await assert.rejects(labelTree(join(root, path), ATTRIBUTE, "y"), { kind: "failed-precondition" });
 });

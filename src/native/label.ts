@@ -8,7 +8,7 @@ const native = addon as {
 
 /**
  * Gives a file, or a directory and all below it on the same filesystem, an attribute's value. Links are labelled
- * themselves and not followed; the path's last component may not be one. Off the main thread.
+ * themselves and not followed; no component of the path may be one. Off the main thread.
  * @throws GantryError failed-precondition, naming the path.
  */
 export async function labelTree(path: string, attribute: string, value: string): Promise<void> {

@@ -14,6 +14,8 @@ const S_IFCHR = 0o020000;
 /** Symbolic links in one resolution, as Linux has it (path_resolution(7)). */
 const MAX_LINKS = 40;
 const MAX_COMPONENTS = 4096;
+/** Asking the layers for names, in one resolution: an image may have hundreds of layers, and links that lead round. */
+const MAX_LOOKUPS = 32_768;
 
 /** A directory of the merged tree: its name in its parent, and the layers that contribute to it, topmost first. */
 interface MergedDirectory {
@@ -74,7 +76,7 @@ function resolve(layers: readonly string[], path: string): Resolved | undefined 
   const pending = Buffer.from(path, "utf8").toString("latin1").split("/").reverse();
   const directories: MergedDirectory[] = [];
   let directory: MergedDirectory = { path: "", layers };
-  for (let links = 0, steps = 0; ; steps++) {
+  for (let links = 0, steps = 0, lookups = 0; ; steps++) {
     const name = pending.pop();
     if (name === undefined) return { kind: "directory" };
     if (steps > MAX_COMPONENTS) return undefined;
@@ -83,6 +85,8 @@ function resolve(layers: readonly string[], path: string): Resolved | undefined 
       directory = directories.pop() ?? directory;
       continue;
     }
+    lookups += directory.layers.length;
+    if (lookups > MAX_LOOKUPS) return undefined;
     const next = child(directory, name);
     if (!next) return undefined;
     const type = next.found.mode & S_IFMT;
