@@ -177,7 +177,7 @@ static napi_value start(napi_env env, napi_callback_info info, void (*run)(struc
     if (job == NULL) return addon_throw_errno(env, ENOMEM, "calloc", NULL);
     job->job = (struct job){.run = run, .result = small_files_result, .release = small_files_release};
     job->request_length = length;
-    job->request = calloc(1, length + 3);
+    job->request = calloc(1, length + 4);
     if (job->request == NULL) {
         small_files_release(&job->job);
         return addon_throw_errno(env, ENOMEM, "calloc", NULL);
