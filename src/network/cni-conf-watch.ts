@@ -111,7 +111,8 @@ export class CniConfWatch {
       }
       if (identity === undefined || known?.identity === identity) continue;
       this.#watch(path, identity);
-      anew = true;
+      // Where it cannot be watched, it is not asked for without end.
+      anew ||= this.#watchers.has(path);
     }
     if (!this.#watchers.has(directory)) this.#lookAgain();
     return anew;
