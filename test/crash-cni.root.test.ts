@@ -3,6 +3,7 @@
  * happened, once everything is removed no address, cached result, rule, device or namespace is left.
  */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { after, before, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -64,11 +65,16 @@ echo "$input" | /usr/lib/cni/bridge
   await chmod(daemon.path("cni-bin/slow-bridge"), 0o755);
   const text = JSON.stringify(bridgeConf(daemon)).replace(`"type":"bridge"`, `"type":"slow-bridge"`);
   await writeConf(daemon, "05-slow.conflist", text);
-  await sleep(200);
+  const inForce = async (): Promise<boolean> => {
+    const { info } = await call((cri, limit) => cri.Status({ verbose: true }, limit));
+    return info["cniconfig"]?.includes("slow-bridge") ?? false;
+  };
+  for (let n = 0; n < 500 && !(await inForce()); n++) await sleep(10);
   const config = podConfig("orphan");
   const first = call((cri, limit) => cri.RunPodSandbox({ config }, limit));
   for (let n = 0; n < 500 && (await readFile(started).catch(() => undefined)) === undefined; n++)
     await sleep(10);
+  assert.ok(existsSync(started), "the plugin runs");
   await daemon.kill();
   // The keeper starts it again, and the call is repeated.
   const { pod_sandbox_id } = await first;

@@ -27,6 +27,8 @@ const TOOLS: Record<string, string> = {
   "clang-format": "clang-format",
   "/usr/lib/cni/bridge": "containernetworking-plugins",
   iptables: "iptables",
+  go: "golang-go",
+  python3: "python3-minimal",
   "/usr/include/stdio.h": "libc6-dev",
   "/usr/include/seccomp.h": "libseccomp-dev",
 };

@@ -12,9 +12,10 @@ let setting: Setting;
 before(async () => (setting = await makeSetting()));
 after(() => setting?.finish());
 
-test("pods of the embedded network and of CNI plugins, one after the other and back", async () => {
+test("pods of the embedded network and of CNI plugins, one after the other and back", async (t) => {
   const { daemon } = setting;
   const bridge = `${daemon.name}c`;
+  t.after(() => runCommand("ip", ["link", "delete", bridge]));
   const subnet = daemon.subnet.replace(/^10\.\d+/, "10.199");
   await writeConf(daemon, "10-test.conflist", bridgeConf(daemon, { bridge, subnet }));
   const choose = async (mode: string): Promise<void> => {
@@ -47,5 +48,4 @@ test("pods of the embedded network and of CNI plugins, one after the other and b
   await setting.crictl.run("rmp", "--force", plugged.id);
   assert.deepEqual(await cniHoldings(daemon), []);
   await setting.crictl.run("rmp", "--force", back.id);
-  await runCommand("ip", ["link", "delete", bridge]);
 });

@@ -85,8 +85,3 @@ test("critest's benchmarks run", { timeout: 600_000 }, async () => {
   const { runs } = await critest("--benchmark");
   assert.deepEqual(runs[0]?.counts, { passed: 5, failed: 0, skipped: 0 });
 });
-
-test("critest's networking passes with CNI plugins", { timeout: 600_000 }, async () => {
-  const { runs } = await critest("--network", "cni", "--focus", "Networking");
-  assert.equal(runs[0]?.counts.passed, GROUPS["Networking"]);
-});

@@ -6,8 +6,8 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, rename } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -35,16 +35,18 @@ export async function criTools(): Promise<CriTools> {
     ginkgo: join(directory, `ginkgo-${hash}/ginkgo`),
     version: /sigs\.k8s\.io\/cri-tools (v\S+)/.exec(requirements)?.[1] ?? "",
   };
-  await mkdir(directory, { recursive: true });
-  if (!existsSync(tools.crictl))
-    await build(["build", "-o", tools.crictl, "sigs.k8s.io/cri-tools/cmd/crictl"]);
-  if (!existsSync(tools.critest))
-    await build(["test", "-c", "-o", tools.critest, "sigs.k8s.io/cri-tools/cmd/critest"]);
-  if (!existsSync(tools.ginkgo))
-    await build(["build", "-o", tools.ginkgo, "github.com/onsi/ginkgo/v2/ginkgo"]);
+  await build(tools.crictl, ["build"], "sigs.k8s.io/cri-tools/cmd/crictl");
+  await build(tools.critest, ["test", "-c"], "sigs.k8s.io/cri-tools/cmd/critest");
+  await build(tools.ginkgo, ["build"], "github.com/onsi/ginkgo/v2/ginkgo");
   return tools;
 }
 
-async function build(args: string[]): Promise<void> {
-  await run("go", args, { cwd: toolsModule, env: { ...process.env, CGO_ENABLED: "0" } });
+/** Test files run beside each other: none is to find a program that another one is writing. */
+async function build(program: string, command: string[], name: string): Promise<void> {
+  if (existsSync(program)) return;
+  await mkdir(dirname(program), { recursive: true });
+  const half = `${program}.${process.pid}`;
+  const env = { ...process.env, CGO_ENABLED: "0" };
+  await run("go", [...command, "-o", half, name], { cwd: toolsModule, env });
+  await rename(half, program);
 }

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runCommand } from "./command.ts";
@@ -20,11 +20,13 @@ export async function nriPlugin(): Promise<string> {
   const program = join(directory, `nri-plugin-${hash.digest("hex").slice(0, 12)}`);
   if (existsSync(program)) return program;
   await mkdir(directory, { recursive: true });
-  const { code, stderr } = await runCommand("go", ["build", "-o", program, "."], {
+  const half = `${program}.${process.pid}`;
+  const { code, stderr } = await runCommand("go", ["build", "-o", half, "."], {
     cwd: source,
     env: { ...process.env, CGO_ENABLED: "0" },
   });
   if (code !== 0) throw new Error(`building the NRI plugin: ${stderr}`);
+  await rename(half, program);
   return program;
 }
 
