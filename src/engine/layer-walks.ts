@@ -19,7 +19,7 @@ const WALKS_AT_ONCE = 2;
 const MIN_AGE_MS = 10_000;
 const AGE_FOR_DURATION = 20;
 const MAX_AGE_MS = 3_600_000;
-const FIRST_WAIT_MS = 500;
+const FIRST_WAIT_MS = 50;
 const NEVER = new AbortController().signal;
 
 /** What is known of one layer; kept with its container and gone with it. */
