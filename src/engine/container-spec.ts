@@ -21,6 +21,7 @@ import { podHostname } from "./pod-files.ts";
 import { type PodPaths, podPaths } from "./pod-paths.ts";
 import type { NamespaceOptions, PodSandbox } from "./pod-sandbox.ts";
 import { podIdMaps, specIdMappings } from "./pod-user-namespace.ts";
+import { NO_RESOURCES } from "./resources.ts";
 import { relabel, selinuxChoice } from "./selinux-choice.ts";
 import { seccompChoice } from "./seccomp-choice.ts";
 
@@ -108,19 +109,6 @@ export async function containerSpec(context: EngineContext, input: ContainerSpec
   };
   return generateSpec(spec);
 }
-
-export const NO_RESOURCES = Object.freeze({
-  cpuPeriodUs: 0,
-  cpuQuotaUs: 0,
-  cpuShares: 0,
-  memoryLimitBytes: 0,
-  memorySwapLimitBytes: 0,
-  oomScoreAdj: 0,
-  cpusetCpus: "",
-  cpusetMems: "",
-  hugepageLimits: [],
-  unified: {},
-});
 
 /** The container's own choice of namespaces, else its pod's. */
 export function containerNamespaces(config: ContainerConfig, sandbox: PodSandbox): NamespaceOptions {

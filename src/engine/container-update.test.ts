@@ -5,8 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 import { createEngine } from "./create-engine.ts";
 import type { Engine } from "./engine.ts";
 import { FakeParts } from "./fake-parts.ts";
-import { NO_RESOURCES } from "./container-spec.ts";
-import type { LinuxResources } from "./resources.ts";
+import { type LinuxResources, NO_RESOURCES } from "./resources.ts";
 import type { Resources } from "../oci/runtime-spec.ts";
 import { containerConfig, podConfig } from "./sample-config.ts";
 

@@ -11,6 +11,20 @@ export type { Pressure, PressureLine } from "../oci/cgroup.ts";
 /** Limits as they are asked for. */
 export type LinuxResources = ResourceLimits;
 
+/** Nothing is given; in an update, nothing changes. */
+export const NO_RESOURCES: Readonly<LinuxResources> = Object.freeze({
+  cpuPeriodUs: 0,
+  cpuQuotaUs: 0,
+  cpuShares: 0,
+  memoryLimitBytes: 0,
+  memorySwapLimitBytes: 0,
+  oomScoreAdj: 0,
+  cpusetCpus: "",
+  cpusetMems: "",
+  hugepageLimits: [],
+  unified: {},
+});
+
 /** Use of resources by the processes of one cgroup. */
 export interface GroupUsage {
   /** Nanoseconds since the epoch, of the reading. */

@@ -1,7 +1,7 @@
 /** Adjustments against what the engine takes: what is refused or bounded when the container is created. */
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { NO_RESOURCES } from "../engine/container-spec.ts";
+import { NO_RESOURCES } from "../engine/resources.ts";
 import { containerConfig, podConfig } from "../engine/sample-config.ts";
 import { named, never, NriSetting } from "./fake-nri-setting.ts";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../base/errors.ts";
-import { NO_RESOURCES } from "../engine/container-spec.ts";
+import { NO_RESOURCES } from "../engine/resources.ts";
 import { containerConfig } from "../engine/sample-config.ts";
 import type { FakePlugin } from "./fake-plugin.ts";
 import { named, never, NriSetting } from "./fake-nri-setting.ts";

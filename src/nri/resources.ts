@@ -4,7 +4,7 @@
  */
 import { GantryError } from "../base/errors.ts";
 import type { DeviceRule, ResourceChange, Resources } from "../engine/lifecycle-hooks.ts";
-import type { LinuxResources } from "../engine/resources.ts";
+import { type LinuxResources, NO_RESOURCES } from "../engine/resources.ts";
 import type { ResourcesIn, ResourcesMessage } from "./messages.ts";
 import { integer, optional, wrap } from "./numbers.ts";
 
@@ -115,27 +115,13 @@ function deviceRule({ allow, type, major, minor, access }: ResourcesIn["devices"
   };
 }
 
-/** Nothing is changed. */
-const NO_LIMITS: LinuxResources = {
-  cpuPeriodUs: 0,
-  cpuQuotaUs: 0,
-  cpuShares: 0,
-  memoryLimitBytes: 0,
-  memorySwapLimitBytes: 0,
-  oomScoreAdj: 0,
-  cpusetCpus: "",
-  cpusetMems: "",
-  hugepageLimits: [],
-  unified: {},
-};
-
 /**
  * An update put over another change, or over none.
  * @throws invalid-argument; unimplemented for what a container that exists cannot be given.
  */
 export function changeWith(
   change: ResourcesIn,
-  base: ResourceChange = { limits: NO_LIMITS, further: {} },
+  base: ResourceChange = { limits: NO_RESOURCES, further: {} },
 ): ResourceChange {
   if (change.devices.length > 0)
     throw new GantryError("unimplemented", "update of device rules: not supported");
