@@ -31,6 +31,7 @@ struct netlink_job {
     char **sysctls; /* written before the request is sent */
     char *paths;    /* of namespaces, each with a NUL after it; for netlinkRequestEach */
     size_t paths_length;
+    size_t limit; /* of the replies of one namespace; 0: none */
     uint8_t *replies;
     size_t replies_length, replies_capacity;
 };
@@ -45,7 +46,12 @@ static void netlink_release(struct job *base) {
 }
 
 static void netlink_receive(struct netlink_job *job, int fd) {
+    size_t start = job->replies_length;
     for (;;) {
+        if (job->limit > 0 && job->replies_length - start > job->limit) {
+            errno = EMSGSIZE;
+            return job_fail(&job->job, "recv", "netlink");
+        }
         if (job->replies_capacity - job->replies_length < RECEIVE_BYTES) {
             size_t capacity = job->replies_capacity * 2 + RECEIVE_BYTES;
             uint8_t *larger = realloc(job->replies, capacity);
@@ -150,21 +156,23 @@ static void netlink_each_run(struct job *base) {
     }
 }
 
-/* netlinkRequestEach(protocol, paths of namespaces with a NUL after each, messages) → Promise<Buffer>: for
- * each path, int32 length or -errno, then the replies. */
+/* netlinkRequestEach(protocol, paths of namespaces with a NUL after each, messages, limit) → Promise<Buffer>:
+ * for each path, int32 length or -errno, then the replies; EMSGSIZE where they are longer than the limit. */
 static napi_value netlink_request_each(napi_env env, napi_callback_info info) {
-    napi_value args[3];
-    int32_t protocol;
+    napi_value args[4];
+    int32_t protocol, limit;
     uint8_t *paths, *data;
     size_t paths_length, length;
-    if (!addon_args(env, info, 3, args) || !addon_int32(env, args[0], &protocol) ||
-        !addon_bytes(env, args[1], &paths, &paths_length) || !addon_bytes(env, args[2], &data, &length))
+    if (!addon_args(env, info, 4, args) || !addon_int32(env, args[0], &protocol) ||
+        !addon_bytes(env, args[1], &paths, &paths_length) || !addon_bytes(env, args[2], &data, &length) ||
+        !addon_int32(env, args[3], &limit))
         return NULL;
     struct netlink_job *job = calloc(1, sizeof *job);
     if (job == NULL) return addon_throw_errno(env, ENOMEM, "calloc", NULL);
     job->job = (struct job){.run = netlink_each_run, .result = netlink_result, .release = netlink_release};
     job->protocol = protocol;
     job->netns = job->socket = -1;
+    job->limit = limit > 0 ? (size_t)limit : 0;
     job->replies_capacity = RECEIVE_BYTES;
     job->request_length = length;
     job->paths_length = paths_length;

@@ -17,7 +17,12 @@ export interface NetlinkBinding {
     sysctls: string[],
     messages: Uint8Array,
   ): Promise<Uint8Array>;
-  netlinkRequestEach(protocol: number, paths: Uint8Array, messages: Uint8Array): Promise<Buffer>;
+  netlinkRequestEach(
+    protocol: number,
+    paths: Uint8Array,
+    messages: Uint8Array,
+    limitBytes: number,
+  ): Promise<Buffer>;
   netlinkOpen(protocol: number): number;
   linkExists(name: string): boolean;
 }
@@ -51,16 +56,18 @@ export function netlinkRequest(request: NetlinkRequest): Promise<Uint8Array> {
 
 /**
  * Sends the same messages in each of many network namespaces, one after the other in one job, and collects the
- * replies of each. Undefined for a namespace that cannot be entered or asked: it is gone.
+ * replies of each. Undefined for a namespace that cannot be entered or asked, as it is gone, and for one with more
+ * to say than the limit.
  */
 export async function netlinkRequestEach(
   protocol: number,
   netnsPaths: readonly string[],
   messages: Uint8Array,
+  limitBytes: number,
 ): Promise<(Buffer | undefined)[]> {
   if (netnsPaths.length === 0) return [];
   const paths = Buffer.from(`${netnsPaths.join("\0")}\0`);
-  const reply = await native.netlinkRequestEach(protocol, paths, messages);
+  const reply = await native.netlinkRequestEach(protocol, paths, messages, limitBytes);
   let at = 0;
   return netnsPaths.map(() => {
     const length = reply.readInt32LE(at);

@@ -41,6 +41,10 @@ test("each namespace its own interfaces, without loopback; a path that is no nam
   assert.equal(counters(1), undefined);
   assert.equal(counters(2), undefined);
   assert.deepEqual(counters(3), []);
+  // "one" has more to tell than "two", and its neighbour is none the worse for it.
+  const limited = await interfaceCounters(paths, 3000);
+  assert.equal(limited(0), undefined);
+  assert.deepEqual(limited(3), []);
   const shown = JSON.parse(ip("one", "-s", "-j", "link", "show", "dev", "va")) as {
     stats64: { tx: { bytes: number; packets: number } };
   }[];

@@ -26,11 +26,18 @@ const IFLA_STATS64 = 23;
 /** Eight counters of 64 bits, the first ones of struct rtnl_link_stats64. */
 const STATS64_BYTES = 64;
 
-/** Of the namespace at this position, without loopback; undefined for one that is gone. Decoded when asked for. */
+/** Some thousand interfaces: a container that may make them is not to fill the daemon's memory with its own. */
+const LIMIT_BYTES = 4 * 1024 * 1024;
+
+/** Of the namespace at this position, without loopback; undefined for one that is gone or has too many. Decoded when asked for. */
 export type CountersOf = (index: number) => InterfaceCounters[] | undefined;
 
-export async function interfaceCounters(netnsPaths: readonly string[]): Promise<CountersOf> {
-  const replies = await netlinkRequestEach(NETLINK_ROUTE, netnsPaths, encodeMessages([listLinks()], 1));
+export async function interfaceCounters(
+  netnsPaths: readonly string[],
+  limitBytes: number = LIMIT_BYTES,
+): Promise<CountersOf> {
+  const request = encodeMessages([listLinks()], 1);
+  const replies = await netlinkRequestEach(NETLINK_ROUTE, netnsPaths, request, limitBytes);
   return (index) => {
     const bytes = replies[index];
     return bytes && decodeCounters(bytes);
