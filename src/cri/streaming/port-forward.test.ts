@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, connect as connectTo, createServer, type Socket } from "node:net";
+import { Duplex } from "node:stream";
 import test from "node:test";
 import { WebSocket } from "ws";
 import { SpdyTestClient } from "./spdy-test-client.ts";
@@ -215,4 +216,20 @@ test("a stream that is reset before it has its other half is forgotten", async (
   const { error } = pair(client, "80", "0");
   assert.match(String(await client.whole(error)), /ECONNREFUSED/);
   client.socket.destroy();
+});
+
+test("a target that never takes the rest goes with the client, also where both streams have ended", async () => {
+  const target = new Duplex({
+    read: () => void target.push(null),
+    write: (_chunk, _encoding, done) => done(),
+    final: () => undefined,
+  });
+  const gone = once(target, "close");
+  await using served = serveStreams({ connect: () => Promise.resolve(target) });
+  const client = await SpdyTestClient.connect(await served.portForward(), PROTOCOL);
+  const { data } = pair(client, "80", "0");
+  client.send(data, "all of it", true);
+  await client.whole(data);
+  client.socket.destroy();
+  await gone;
 });

@@ -7,6 +7,7 @@
  * An end of one direction is passed on, the other goes on; the error stream ends when both have.
  */
 import type { Duplex } from "node:stream";
+import { abortable } from "../../base/abort.ts";
 import { errorMessage, GantryError } from "../../base/errors.ts";
 import { pump } from "./pump.ts";
 import { SpdyConnection } from "./spdy-connection.ts";
@@ -90,7 +91,8 @@ async function forward(
     const given = new AbortController();
     data.once("close", () => given.abort(new GantryError("cancelled", "the stream is closed")));
     target = await connect(portOf(data), AbortSignal.any([gone, given.signal]));
-    await carryBothWays(data, target);
+    // The client's streams may have ended, and what is in the pod not have taken all of it yet.
+    await abortable(carryBothWays(data, target), gone);
     error.end();
   } catch (cause) {
     // Where the client itself broke it off, there is nobody to be told.
