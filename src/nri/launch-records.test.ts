@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { silentLogger } from "../base/logger.ts";
 import { processAddon } from "../native/process.ts";
 import { LaunchRecords } from "./launch-records.ts";
+import { launchPlugin } from "./plugin-launch.ts";
 
 let directory: string;
 const started: ChildProcess[] = [];
@@ -52,6 +53,22 @@ test("plugins of an earlier daemon are ended with their groups, and no other pro
   assert.deepEqual(readdirSync(directory), []);
   assert.equal(other.exitCode, null);
   assert.equal(other.signalCode, null);
+});
+
+test("a plugin of which no record can be written does not run", async () => {
+  const path = join(directory, "60-plugin");
+  writeFileSync(path, "#!/bin/sh\nexec sleep 1000\n", { mode: 0o755 });
+  let pid = 0;
+  class FullDisk extends LaunchRecords {
+    override add(_name: string, started: number): void {
+      pid = started;
+      throw new Error("no space");
+    }
+  }
+  const file = { path, index: "60", base: "plugin", config: "" };
+  await assert.rejects(launchPlugin(file, new FullDisk(directory), silentLogger), /no space/);
+  while (processAddon.processStartTime(pid) > 0) await sleep(5);
+  rmSync(path);
 });
 
 test("without a directory there is nothing to end", () => {

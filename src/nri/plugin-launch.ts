@@ -88,7 +88,12 @@ export async function launchPlugin(
     detached: true,
     env: { NRI_PLUGIN_NAME: file.base, NRI_PLUGIN_IDX: file.index, NRI_PLUGIN_SOCKET: "3" },
   });
-  if (child.pid !== undefined) records.add(name, child.pid);
+  try {
+    if (child.pid !== undefined) records.add(name, child.pid);
+  } catch (error) {
+    killGroup(child);
+    throw wrapError(`plugin "${file.path}": record`, error);
+  }
   const ended = Promise.withResolvers<void>();
   child.once("exit", (code, signal) => {
     log.info({ code, signal }, "plugin process ended");
