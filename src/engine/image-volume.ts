@@ -71,7 +71,7 @@ function checkSubPath(context: EngineContext, chainId: Digest, image: string, pa
 }
 
 /** An image may have hundreds of layers, and each of them is asked. */
-const PORTION = 8;
+const PORTION = 1;
 const VOLUMES_LIMIT = 1000;
 
 /**
