@@ -109,6 +109,20 @@ describe("launching a container", () => {
       );
     });
 
+  test("the host's root directory as a volume is the host's, not the container's", async () => {
+    writeFileSync(join(container.directory, "note"), "");
+    for (const oldKernel of [false, true])
+      for (const propagation of ["rprivate", "rslave", "rshared"]) {
+        const note = join("/host", container.directory, "note");
+        const spec = container.spec(`ls ${note}; touch ${note}`, {}, { rootfsPropagation: propagation });
+        const options = ["rbind", propagation, "ro"];
+        spec.mounts?.push({ destination: "/host", type: "bind", source: "/", options });
+        const { stdout, stderr } = await container.run(spec, { oldKernel });
+        assert.equal(stdout, `${note}\n`, stderr);
+        assert.match(stderr, /Read-only file system/);
+      }
+  });
+
   test("a tmpfs may begin with what it covers", async () => {
     const directory = join(container.rootfs, "var/lib");
     mkdirSync(join(directory, "deep/er"), { recursive: true });

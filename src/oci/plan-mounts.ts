@@ -69,12 +69,16 @@ function addBind(
   plan.add("attach", { number, flags: values.flags & onProcfs, target });
 }
 
-/** What is to propagate is cloned before the mount of the host's root directory stops doing so. 0: no need. */
+/**
+ * What is to propagate is cloned before the mount of the host's root directory stops doing so, and that directory itself
+ * before the container's root filesystem lies over it. 0: no need.
+ */
 function keptSource(plan: PlanWriter, bind: Omit<PlanValues<"bind">, "number">): number {
-  if (!plan.sources || bind.propagation & (MS.PRIVATE | MS.UNBINDABLE)) return 0;
+  const { source, target, flags, propagation } = bind;
+  const propagates = plan.sources?.shared && !(propagation & (MS.PRIVATE | MS.UNBINDABLE));
+  if (!plan.sources || !(propagates || rootPath(source) === "/")) return 0;
   const number = plan.nextMount();
-  const { source, target, flags } = bind;
-  plan.sources.add("keepSource", { number, flags, source, target });
+  plan.sources.plan.add("keepSource", { number, flags, source, target });
   return number;
 }
 

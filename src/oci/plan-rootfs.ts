@@ -125,9 +125,10 @@ export function addRootfs(
   if (change.ownMounts) {
     const propagation = rootPropagation(change.propagation);
     entry.add("propagation", { flags: propagation, target: "/" });
+    const shared = (propagation & MS.SHARED) !== 0n;
+    plan.sources = { plan: entry.section(), shared };
     /* What is mounted on a shared mount would be mounted on the host too. Volumes of it are to stay shared. */
-    if (propagation & MS.SHARED) {
-      plan.sources = entry.section();
+    if (shared) {
       entry.add("propagation", { flags: MS.PRIVATE, target: "/" });
       if (target !== "") entry.add("privateMount", { path: target });
     }

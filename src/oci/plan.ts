@@ -490,8 +490,11 @@ export class PlanWriter {
    * before its mounts (plan-host-phase.ts); undefined in all other plans.
    */
   hostPhase: HostPhase | undefined;
-  /** Where host paths are cloned before the root directory's own mount is cut off from the host's; see addRootfs. */
-  sources: PlanWriter | undefined;
+  /**
+   * Where host paths are cloned before the root filesystem covers the host's root directory, and, where `shared`, before
+   * the mount of that directory is cut off from the host's; see addRootfs.
+   */
+  sources: { plan: PlanWriter; shared: boolean } | undefined;
   #kept = 0;
 
   /** The next number for a mount that is kept. @throws resource-exhausted. */
