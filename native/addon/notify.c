@@ -1,6 +1,6 @@
 /*
- * Part of the addon: what a service says to its manager and to a second copy of itself. Node has neither
- * datagram sockets of the unix family nor flock.
+ * Part of the addon: what a service says to its manager and to a second copy of itself, and its end. Node has
+ * neither datagram sockets of the unix family nor flock, and its exit can wait for ever.
  */
 #define _GNU_SOURCE
 #include "addon.h"
@@ -57,10 +57,19 @@ static napi_value try_lock(napi_env env, napi_callback_info info) {
     return napi_get_boolean(env, locked, &result) == napi_ok ? result : NULL;
 }
 
+/* endProcess(status): the end at once, whatever other threads are doing. */
+static napi_value end_process(napi_env env, napi_callback_info info) {
+    napi_value args[1];
+    int32_t status;
+    if (!addon_args(env, info, 1, args) || !addon_int32(env, args[0], &status)) return NULL;
+    _exit(status);
+}
+
 void addon_notify_register(napi_env env, napi_value exports) {
     static const struct addon_function functions[] = {
         {"notifySend", notify_send},
         {"tryLock", try_lock},
+        {"endProcess", end_process},
     };
     addon_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

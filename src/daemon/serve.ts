@@ -12,6 +12,7 @@ import { enableCompileCache, flushCompileCache } from "node:module";
 import { dirname, join } from "node:path";
 import { errorMessage } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
+import { endProcess } from "../native/notify.ts";
 import type { LoadedConfig } from "./config.ts";
 import { lockDirectory } from "./instance-lock.ts";
 import { createLogger } from "./logging.ts";
@@ -54,8 +55,10 @@ export async function serve({ config, files }: LoadedConfig): Promise<void> {
   await stopAsked;
   manager.stopping();
   await daemon.close(DRAIN_MS);
+  flushCompileCache();
+  // The log has been written: it is synchronous.
   log.info({}, "stopped");
-  process.exit(0);
+  endProcess(0);
 }
 
 /** Resolves at the first SIGTERM or SIGINT; the second ends the process at once. */
@@ -63,7 +66,7 @@ function onStopSignal(log: Logger): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let asked = false;
   const stop = (signal: NodeJS.Signals): void => {
-    if (asked) process.exit(1);
+    if (asked) endProcess(1);
     asked = true;
     log.info({ signal }, "stopping");
     resolve();
@@ -76,6 +79,6 @@ function onStopSignal(log: Logger): Promise<void> {
 function exitOnBug(log: Logger): void {
   process.on("uncaughtException", (error) => {
     log.error({ err: error }, `uncaught: ${errorMessage(error)}`);
-    process.exit(1);
+    endProcess(1);
   });
 }

@@ -1,11 +1,13 @@
 /**
- * The addon's part "notify": a datagram to the service manager, and file locks. Node offers neither.
+ * The addon's part "notify": a datagram to the service manager, file locks, and an end that waits for nothing. Node
+ * offers none of them.
  */
 import { addon } from "./addon.ts";
 
-const { notifySend, tryLock } = addon as {
+const addonPart = addon as {
   notifySend: (path: string, message: string) => void;
   tryLock: (fd: number) => boolean;
+  endProcess: (status: number) => never;
 };
 
 /**
@@ -15,7 +17,7 @@ const { notifySend, tryLock } = addon as {
  * @throws Error with `code` when nobody listens there.
  */
 export function sendNotify(path: string, message: string): void {
-  notifySend(path, message);
+  addonPart.notifySend(path, message);
 }
 
 /**
@@ -24,5 +26,17 @@ export function sendNotify(path: string, message: string): void {
  * @returns false where another holder has it.
  */
 export function tryFileLock(fd: number): boolean {
-  return tryLock(fd);
+  return addonPart.tryLock(fd);
+}
+
+/**
+ * Ends the process at once, with _exit(2). No exit handler runs and nothing is flushed, so what is to last must be
+ * written before.
+ *
+ * process.exit() waits for the engine's own threads, and has been seen to wait for ever: one of them compiled and
+ * waited for a garbage collection that the exiting thread no longer makes (nodejs/node issue 54918). A daemon that
+ * hangs there holds its locks, and no other can start.
+ */
+export function endProcess(status: number): never {
+  return addonPart.endProcess(status);
 }

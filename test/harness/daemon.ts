@@ -19,6 +19,9 @@ const repository = join(import.meta.dirname, "../..");
 /** Soft limit on open files at its start, as service managers have it. Node raises its own, and so that of a child. */
 export const OPEN_FILES = 1024;
 
+/** A stop that takes longer hangs. */
+const STOP_LIMIT_MS = 60_000;
+
 export interface TestDaemonOptions {
   /** Registries reached over plain HTTP, "127.0.0.1:5000". */
   plainHttpHosts?: string[];
@@ -143,10 +146,12 @@ export class TestDaemon {
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? -1;
-    const end = once(child, "exit");
     child.kill(signal);
+    if (await this.endsWithin(STOP_LIMIT_MS)) return child.exitCode ?? -1;
+    const end = once(child, "exit");
+    child.kill("SIGKILL");
     await end;
-    return child.exitCode ?? -1;
+    throw new Error(`gantryd did not end after ${signal}:\n${this.log()}`);
   }
 
   /** SIGKILL: the ordinary way to stop. */
