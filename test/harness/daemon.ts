@@ -146,9 +146,14 @@ export class TestDaemon {
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? -1;
-    child.kill(signal);
-    if (await this.endsWithin(STOP_LIMIT_MS)) return child.exitCode ?? -1;
+    // Of this very child: somebody may start the daemon again as soon as it is dead.
     const end = once(child, "exit");
+    child.kill(signal);
+    const limit = new AbortController();
+    const late = sleep(STOP_LIMIT_MS, true, { signal: limit.signal }).catch(() => false);
+    const hangs = await Promise.race([end.then(() => false), late]);
+    limit.abort();
+    if (!hangs) return child.exitCode ?? -1;
     child.kill("SIGKILL");
     await end;
     throw new Error(`gantryd did not end after ${signal}:\n${this.log()}`);
