@@ -27,7 +27,8 @@ test("output that comes byte by byte is not kept byte by byte", async () => {
   const collected = await collect(Readable.from(source));
   assert.equal(collected.length, count);
   for (let index = 0; index < count; index += 997) assert.equal(collected[index], index % 256);
-  assert.ok(grown < 5 * 1024 * 1024, `grew by ${grown}`);
+  // One Buffer for each byte takes some 60 MiB; what else the process does at the time, some.
+  assert.ok(grown < 25 * 1024 * 1024, `grew by ${grown}`);
 });
 
 test("what is over the limit is dropped, and read", async () => {
