@@ -12,7 +12,7 @@ import { compileInit } from "./container-plan.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import type { AdjustedContainer } from "./lifecycle-hooks.ts";
-import { podCgroupPath } from "./pod-paths.ts";
+import { podCgroupParent } from "./pod-paths.ts";
 import type { LinuxResources } from "./resources.ts";
 
 /**
@@ -58,9 +58,7 @@ function checkCgroup(context: EngineContext, entry: ContainerEntry, path: string
     refuse(`is not a group in its pod's, ${JSON.stringify(parent)}`);
   const others = [
     ...[...context.containers.all()].map(({ cgroupPath }) => cgroupPath),
-    ...[...context.pods.all()].map(
-      ({ sandbox }) => sandbox.config.cgroupParent || podCgroupPath(context, sandbox.id),
-    ),
+    ...[...context.pods.all()].map(({ sandbox }) => podCgroupParent(context, sandbox)),
   ];
   if (others.some((other) => `${other}/`.startsWith(`${path}/`)) || context.cgroups.load(path).exists())
     refuse("is another's");

@@ -21,7 +21,7 @@ import { makeImageVolumes, missingVolumes } from "./image-volume.ts";
 import type { PodSandbox } from "./pod-sandbox.ts";
 import { type LinuxResources, NO_RESOURCES } from "./resources.ts";
 import { admitContainer } from "./hooked-steps.ts";
-import { podCgroupPath } from "./pod-paths.ts";
+import { podCgroupParent } from "./pod-paths.ts";
 import { checkUserMapped } from "./pod-user-namespace.ts";
 import { signalName } from "./signal.ts";
 
@@ -75,7 +75,7 @@ async function build(
     const accounts = await context.accounts.read(context, image);
     const user = containerUser(config.security, image, accounts);
     checkUserMapped(user, sandbox.config);
-    const parent = sandbox.config.cgroupParent || podCgroupPath(context, sandbox.id);
+    const parent = podCgroupParent(context, sandbox);
     const cgroupPath = context.cgroups.containerPath(parent, id);
     const own = await containerSpec(context, { containerId: id, config, sandbox, image, user, cgroupPath });
     const spec = await context.cdi.inject(own, config.cdiDevices);

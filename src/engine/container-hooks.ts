@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { errorMessage, GantryError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import { stringifyExactJson } from "../oci/exact-json.ts";
-import { hookTimeoutMs } from "../oci/plan-hooks.ts";
+import { hookEnvironment, hookTimeoutMs } from "../oci/plan-hooks.ts";
 import type { Hook, Spec } from "../oci/runtime-spec.ts";
 import type { Container } from "./container.ts";
 import type { ContainerEntry } from "./container-table.ts";
@@ -97,18 +97,13 @@ async function runPoststop(context: EngineContext, container: Container, bundle:
 /** With its own environment and no other (CVE-2025-23266), outside the root filesystem. */
 async function runHook(kind: string, hook: Hook, state: string, signal: AbortSignal): Promise<void> {
   const [argv0 = hook.path, ...args] = hook.args ?? [];
-  const env = Object.fromEntries(
-    (hook.env ?? [])
-      .filter((entry) => entry.includes("="))
-      .map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]),
-  );
   const timeout = hook.timeout ? AbortSignal.timeout(hookTimeoutMs(hook)) : undefined;
   const fail = (reason: string): never => {
     throw new GantryError("failed-precondition", `${kind} hook ${hook.path}: ${reason}`);
   };
   const child = spawn(hook.path, args, {
     argv0,
-    env,
+    env: hookEnvironment(hook),
     cwd: "/",
     stdio: ["pipe", "ignore", "pipe"],
     signal: timeout ? AbortSignal.any([signal, timeout]) : signal,

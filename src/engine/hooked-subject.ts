@@ -7,7 +7,7 @@ import type { Container } from "./container.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import type { HookedContainer, HookedPod } from "./lifecycle-hooks.ts";
-import { podCgroupPath, podPaths } from "./pod-paths.ts";
+import { podCgroupParent, podPaths } from "./pod-paths.ts";
 import type { PodSandbox } from "./pod-sandbox.ts";
 
 export function hookedPod(context: EngineContext, sandbox: PodSandbox): HookedPod {
@@ -20,7 +20,7 @@ export function hookedPod(context: EngineContext, sandbox: PodSandbox): HookedPo
   return {
     sandbox,
     namespaces: types.map(([type, file]) => ({ type, path: `${directory}/${file}` })),
-    cgroupParent: sandbox.config.cgroupParent || podCgroupPath(context, sandbox.id),
+    cgroupParent: podCgroupParent(context, sandbox),
   };
 }
 

@@ -5,7 +5,8 @@
 import type { CgroupDetails } from "../oci/cgroup.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
-import { podGroup, podInterfaces, readyPods, runningContainers } from "./pod-stats.ts";
+import { podCgroupParent } from "./pod-paths.ts";
+import { podInterfaces, readyPods, runningContainers } from "./pod-stats.ts";
 import { inPortions } from "./portions.ts";
 import type { ContainerMeasures, PodMeasures } from "./resources.ts";
 
@@ -26,7 +27,7 @@ export async function* listPodMeasures(
     const counters = interfaces(pod);
     return {
       sandbox,
-      cgroupPath: podGroup(context, sandbox),
+      cgroupPath: podCgroupParent(context, sandbox),
       containers: (members[index] ?? []).flatMap((entry) => measured(entry) ?? []),
       ...(counters && { interfaces: counters }),
     };

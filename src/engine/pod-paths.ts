@@ -1,5 +1,6 @@
 /** Where the live state of a pod is. Ids are our own 64 hex digits, so joining them is safe. */
 import { join } from "node:path";
+import type { PodSandbox } from "./pod-sandbox.ts";
 
 export interface PodPaths {
   directory: string;
@@ -29,6 +30,14 @@ export function podPaths(stateDirectory: string, podSandboxId: string): PodPaths
     resolvConf: join(directory, "resolv.conf"),
     bundles: join(directory, "bundles"),
   };
+}
+
+/** cgroup that a pod's containers are in: what its client named, or one of its own. */
+export function podCgroupParent(
+  context: { defaultCgroupParent: string },
+  { id, config }: PodSandbox,
+): string {
+  return config.cgroupParent || podCgroupPath(context, id);
 }
 
 /** cgroup of a pod whose client named no parent. */

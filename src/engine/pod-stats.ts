@@ -7,9 +7,8 @@ import { containerUsage, groupUsage, noStats } from "./container-stats.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import { CpuRate } from "./cpu-rate.ts";
 import type { EngineContext } from "./engine-context.ts";
-import type { PodSandbox } from "./pod-sandbox.ts";
 import type { PodSandboxEntry } from "./pod-sandbox-table.ts";
-import { podCgroupPath } from "./pod-paths.ts";
+import { podCgroupParent } from "./pod-paths.ts";
 import { inPortions } from "./portions.ts";
 import type { InterfaceCounters, PodInterfaces, PodStatsFilter, PodUsage } from "./resources.ts";
 import { wallClockNs } from "./clock.ts";
@@ -37,11 +36,6 @@ export async function* listPodStats(
 
 export function readyPods(context: EngineContext, filter: PodStatsFilter): PodSandboxEntry[] {
   return listPodSandboxes(context, { ...filter, state: "ready" }).map(({ id }) => context.pods.get(id));
-}
-
-/** The cgroup that holds those of the pod's containers. */
-export function podGroup(context: EngineContext, { id, config }: PodSandbox): string {
-  return config.cgroupParent || podCgroupPath(context, id);
 }
 
 export function runningContainers(context: EngineContext, { sandbox }: PodSandboxEntry): ContainerEntry[] {
@@ -72,7 +66,7 @@ async function readPods(
   const position = new Map(containers.map((entry, index) => [entry, index]));
   const [readings, interfaces, layers] = await Promise.all([
     context.cgroups.readStats([
-      ...pods.map(({ sandbox }) => podGroup(context, sandbox)),
+      ...pods.map(({ sandbox }) => podCgroupParent(context, sandbox)),
       ...containers.map(({ cgroupPath }) => cgroupPath),
     ]),
     podInterfaces(context, pods),

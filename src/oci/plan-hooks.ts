@@ -13,6 +13,15 @@ function hookState(state: Record<string, unknown>, status: string): { prefix: st
 
 const LONGEST_MS = 2 ** 31 - 1;
 
+/** The environment that a hook run outside a launch has: what it names, and nothing else (CVE-2025-23266). */
+export function hookEnvironment({ env = [] }: Hook): Record<string, string> {
+  return Object.fromEntries(
+    env
+      .filter((entry) => entry.includes("="))
+      .map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]),
+  );
+}
+
 /** 0: none. What is longer than a timer can be is as long as one can be. */
 export function hookTimeoutMs({ timeout = 0 }: Hook): number {
   return Math.min(Math.max(0, Math.round(timeout * 1000)), LONGEST_MS);

@@ -5,6 +5,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { GantryError } from "../../base/errors.ts";
+import { hookEnvironment, hookTimeoutMs } from "../plan-hooks.ts";
 import type { Hook } from "../runtime-spec.ts";
 import type { ContainerState } from "./container-state.ts";
 
@@ -14,13 +15,13 @@ export function runHooks(kind: string, hooks: readonly Hook[] | undefined, state
     const [name = hook.path, ...args] = hook.args ?? [];
     const result = spawnSync(hook.path, args, {
       argv0: name,
-      env: environment(hook.env ?? []),
+      env: hookEnvironment(hook),
       cwd: state.bundle,
       input: JSON.stringify(state),
       stdio: ["pipe", "pipe", "pipe"],
       encoding: "utf8",
       killSignal: "SIGKILL",
-      ...(hook.timeout ? { timeout: hook.timeout * 1000 } : {}),
+      ...(hook.timeout ? { timeout: hookTimeoutMs(hook) } : {}),
     });
     // A hook need not read its input.
     const error =
@@ -31,12 +32,4 @@ export function runHooks(kind: string, hooks: readonly Hook[] | undefined, state
     const output = result.stderr ? `, ${result.stderr.trim().slice(-1024)}` : "";
     throw new GantryError("failed-precondition", `${kind} hook ${index} (${hook.path}): ${reason}${output}`);
   });
-}
-
-function environment(entries: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    entries
-      .filter((entry) => entry.includes("="))
-      .map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]),
-  );
 }
