@@ -1,9 +1,9 @@
 /** Makes the bash completion of a command line: commands and options of what has been typed so far. */
-import type { Command } from "commander";
+import type { CommandDocument } from "./command-document.ts";
 
 /** A script to be sourced by bash-completion, under the program's name. */
-export function bashCompletion(command: Command): string {
-  const name = command.name();
+export function bashCompletion(command: CommandDocument): string {
+  const name = command.name;
   const shell = `_${name.replaceAll("-", "_")}`;
   const cases = paths(command, []).map(({ path, words }) => `    "${path}") words="${words.join(" ")}" ;;`);
   return `# bash completion of ${name}
@@ -36,16 +36,14 @@ interface Place {
   words: string[];
 }
 
-function paths(command: Command, parents: readonly string[]): Place[] {
-  const options = command.options
-    .filter((option) => !option.hidden)
-    .flatMap(({ short, long }) => [short, long]);
-  const words = [...command.commands.map((each) => each.name()), ...options, "--help"].filter(
-    (word): word is string => word !== undefined && word !== null,
+function paths(command: CommandDocument, parents: readonly string[]): Place[] {
+  const options = command.options.flatMap(({ short, long }) => [short, long]);
+  const words = [...command.commands.map((each) => each.name), ...options, "--help"].filter(
+    (word) => word !== undefined,
   );
   return [
     { path: parents.join(" "), words },
-    ...command.commands.flatMap((each) => paths(each, [...parents, each.name()])),
+    ...command.commands.flatMap((each) => paths(each, [...parents, each.name])),
   ];
 }
 

@@ -38,7 +38,7 @@ export const PACKAGES: Record<string, readonly string[]> = {
   protobufjs: ["cri", "nri"],
   undici: ["image"],
   tar: ["image"],
-  commander: ["daemon", "oci"],
+  commander: ["daemon"],
   pino: ["daemon"],
   "pino-pretty": ["daemon"],
   "smol-toml": ["daemon", "image"],

@@ -2,7 +2,7 @@
  * Makes a manual page (roff) from a command line and from paragraphs of text, so that what `--help` says and what
  * `man` says are the same.
  */
-import type { Argument, Command } from "commander";
+import type { CommandDocument } from "./command-document.ts";
 
 export interface ManualPage {
   name: string;
@@ -19,13 +19,13 @@ export function manualPage(page: ManualPage, version: string): string {
 }
 
 /** A page of a program with its options and commands. */
-export function commandManualPage(page: ManualPage, command: Command, version: string): string {
+export function commandManualPage(page: ManualPage, command: CommandDocument, version: string): string {
   return (
     [
       ...title(page, version),
       ".SH SYNOPSIS",
       `.B ${text(page.name)}`,
-      text(command.usage().replace(/^\[options\]/, "[OPTIONS]")),
+      text(command.commands.length > 0 ? "[OPTIONS] [COMMAND]" : "[OPTIONS]"),
       ".SH OPTIONS",
       ...options(command),
       ".SH COMMANDS",
@@ -50,24 +50,24 @@ function furtherSections(page: ManualPage): string[] {
   ]);
 }
 
-function describeCommand(command: Command, parents: readonly string[]): string[] {
-  const path = [...parents, command.name()];
-  const words = [path.join(" "), ...command.registeredArguments.map(argumentWord)].join(" ");
-  const lines = [".TP", `.B ${text(words)}`, text(command.description())];
+function describeCommand(command: CommandDocument, parents: readonly string[]): string[] {
+  const path = [...parents, command.name];
+  const words = [
+    path.join(" "),
+    ...command.arguments.map((word) => word.replace(/[<>]/g, "").toUpperCase()),
+  ].join(" ");
+  const lines = [".TP", `.B ${text(words)}`, text(command.description)];
   const own = options(command);
   if (own.length > 0) lines.push(".RS", ...own, ".RE");
   return [...lines, ...command.commands.flatMap((each) => describeCommand(each, path))];
 }
 
-function argumentWord(argument: Argument): string {
-  const word = `${argument.name()}${argument.variadic ? "..." : ""}`.toUpperCase();
-  return argument.required ? word : `[${word}]`;
-}
-
-function options(command: Command): string[] {
-  return command.options
-    .filter((option) => !option.hidden)
-    .flatMap((option) => [".TP", `.B ${text(option.flags)}`, text(option.description || "(no explanation)")]);
+function options(command: CommandDocument): string[] {
+  return command.options.flatMap((option) => [
+    ".TP",
+    `.B ${text(option.flags)}`,
+    text(option.description || "(no explanation)"),
+  ]);
 }
 
 /** Text that roff takes as it is: no line of it starts a request. */

@@ -24,9 +24,9 @@ import { createHash } from "node:crypto";
 import { defaultConfigToml } from "../src/daemon/config-document.ts";
 import { gantrydCommand } from "../src/daemon/command-line.ts";
 import { VERSION } from "../src/daemon/version.ts";
-import { gantryOciCommand } from "../src/oci/command/command-line.ts";
 import { bashCompletion } from "./bash-completion.ts";
 import { bundle } from "./build.ts";
+import { documentOfCommander, documentOfExecutor } from "./command-document.ts";
 import { commandManualPage, manualPage } from "./manual-page.ts";
 import { CONFIGURATION_PAGE, DAEMON_PAGE, EXECUTOR_PAGE } from "./manual-texts.ts";
 
@@ -68,17 +68,15 @@ export async function buildPackage(
       symlinkSync(`../lib/gantry/bin/${program}`, join(stage, "usr/bin", program));
     }
     put(stage, "usr/share/doc/gantry/examples/config-default.toml", defaultConfigToml());
-    for (const command of [gantrydCommand(), gantryOciCommand])
-      put(stage, `usr/share/bash-completion/completions/${command.name()}`, bashCompletion(command));
-    put(
-      stage,
-      "usr/share/man/man8/gantryd.8.gz",
-      zipped(commandManualPage(DAEMON_PAGE, gantrydCommand(), VERSION)),
-    );
+    const daemon = documentOfCommander(gantrydCommand());
+    const executor = await documentOfExecutor();
+    for (const command of [daemon, executor])
+      put(stage, `usr/share/bash-completion/completions/${command.name}`, bashCompletion(command));
+    put(stage, "usr/share/man/man8/gantryd.8.gz", zipped(commandManualPage(DAEMON_PAGE, daemon, VERSION)));
     put(
       stage,
       "usr/share/man/man8/gantry-oci.8.gz",
-      zipped(commandManualPage(EXECUTOR_PAGE, gantryOciCommand, VERSION)),
+      zipped(commandManualPage(EXECUTOR_PAGE, executor, VERSION)),
     );
     put(stage, "usr/share/man/man5/gantry.toml.5.gz", zipped(manualPage(CONFIGURATION_PAGE, VERSION)));
     writeControl(stage);

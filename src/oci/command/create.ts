@@ -10,6 +10,7 @@ import { planForContainer } from "../container-plan.ts";
 import type { Process, Resources, Spec } from "../runtime-spec.ts";
 import { DEFAULT_DEVICE_RULES } from "../spec-defaults.ts";
 import type { CommandContext } from "./command-context.ts";
+import { declareCommand } from "./command-declaration.ts";
 import {
   containerDirectory,
   fifoPath,
@@ -20,25 +21,21 @@ import {
   withContainerLock,
   type StoredContainer,
 } from "./container-state.ts";
+import { CREATE_OPTIONS, type CreateOptions } from "./create-options.ts";
 import { launch, launchAndStay, type LaunchedChild, type LaunchOptions } from "./launcher.ts";
 import { writePidFile } from "./pid-file.ts";
-
-export interface CreateOptions {
-  bundle: string;
-  consoleSocket?: string;
-  pidFile?: string;
-  /** False: chroot instead of pivot_root. */
-  pivot: boolean;
-  /** False: keep the caller's session keyring. */
-  newKeyring: boolean;
-  preserveFds: number;
-}
 
 /** Of containers whose configuration names no cgroup; deleted with the last of them. */
 const DEFAULT_CGROUP_PARENT = "/gantry-oci";
 /** Stands in for a configuration without a process: it can be created, and never started. */
 const NO_PROCESS: Process = { user: { uid: 0, gid: 0 }, cwd: "/", args: ["/"], env: [] };
 const REMOVE_TIMEOUT_MS = 10_000;
+
+export const createCommand = declareCommand({
+  arguments: ["id"],
+  options: CREATE_OPTIONS,
+  run: (context, [id], options) => create(context, id, options),
+});
 
 export async function create(context: CommandContext, id: string, options: CreateOptions): Promise<void> {
   const { spec } = readBundle(options.bundle);
@@ -88,11 +85,11 @@ async function makeContainer<T extends { pid: number }>(
       gate: { fifo },
       hostPhase: losesHost(spec),
       checkCommand: spec.process !== undefined,
-      noPivot: !options.pivot,
+      noPivot: options.noPivot,
       preserveFds: options.preserveFds,
       hookState: hookState(spec, id, bundle),
       ...(hasHooks(spec) ? { rootfsTarget: rootfs } : {}),
-      ...(options.newKeyring ? { keyring: `_ses.${id}` } : {}),
+      ...(!options.noNewKeyring ? { keyring: `_ses.${id}` } : {}),
     });
     const launched = await start({
       plan,
@@ -116,7 +113,7 @@ async function makeContainer<T extends { pid: number }>(
       startTime,
       created,
       cgroupPath,
-      noPivot: !options.pivot,
+      noPivot: options.noPivot,
       spec,
     };
     if (options.pidFile) writePidFile(options.pidFile, pid);

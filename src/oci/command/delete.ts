@@ -4,6 +4,7 @@ import { errorKind, errorMessage, GantryError } from "../../base/errors.ts";
 import { processAddon } from "../../native/process.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
 import type { CommandContext } from "./command-context.ts";
+import { declareCommand } from "./command-declaration.ts";
 import {
   containerState,
   containerStatus,
@@ -17,6 +18,12 @@ import { runHooks } from "./hooks.ts";
 
 const REMOVE_TIMEOUT_MS = 10_000;
 const SIGKILL = 9;
+
+export const deleteCommand = declareCommand({
+  arguments: ["id"],
+  options: { force: { kind: "flag", short: "f", help: "kill it first if need be" } },
+  run: (context, [id], { force }) => deleteContainer(context, id, force),
+});
 
 export async function deleteContainer(context: CommandContext, id: string, force: boolean): Promise<void> {
   const { root, log } = context;

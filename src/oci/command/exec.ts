@@ -9,34 +9,26 @@ import { planForExec } from "../container-plan.ts";
 import type { Capabilities, Process } from "../runtime-spec.ts";
 import { processEnvironment } from "../spec-generate.ts";
 import type { CommandContext } from "./command-context.ts";
+import { declareCommand } from "./command-declaration.ts";
 import {
   containerDirectory,
   containerStatus,
   loadContainer,
   type StoredContainer,
 } from "./container-state.ts";
+import { EXEC_OPTIONS, type ExecOptions } from "./exec-options.ts";
 import { SignalForwarder, waitInForeground } from "./foreground.ts";
 import { launch, launchAndStay, type LaunchOptions } from "./launcher.ts";
 import { writePidFile } from "./pid-file.ts";
 import { ForegroundTerminal } from "./terminal.ts";
 
-export interface ExecOptions {
-  /** Path of a process.json; then the other options about the process do not count. */
-  process?: string;
-  detach: boolean;
-  pidFile?: string;
-  tty?: boolean;
-  consoleSocket?: string;
-  user?: string;
-  additionalGids: string[];
-  cwd?: string;
-  env: string[];
-  cap: string[];
-  noNewPrivs?: boolean;
-  apparmor?: string;
-  processLabel?: string;
-  preserveFds: number;
-}
+export const execCommand = declareCommand({
+  arguments: ["id", "command..."],
+  options: EXEC_OPTIONS,
+  optionsFirst: true,
+  failureStatus: 255,
+  run: (context, [id, ...command], options) => exec(context, id, command, options),
+});
 
 /** Exit status of the process; 0 when detached. */
 export async function exec(
@@ -108,21 +100,16 @@ export function execProcess(container: StoredContainer, command: string[], optio
   const result: Process = {
     ...base,
     args: command,
-    terminal: options.tty ?? false,
+    terminal: options.tty,
     cwd: options.cwd ?? base.cwd,
-    env: processEnvironment(
-      [...(base.env ?? []), ...options.env],
-      options.tty ?? false,
-      undefined,
-      undefined,
-    ),
+    env: processEnvironment([...(base.env ?? []), ...options.env], options.tty, undefined, undefined),
   };
   if (options.user !== undefined) result.user = { ...base.user, ...parseUser(options.user) };
   if (options.additionalGids.length > 0)
     result.user = { ...result.user, additionalGids: options.additionalGids.map(parseId) };
   if (options.cap.length > 0)
     result.capabilities = withCapabilities(base.capabilities, options.cap.map(capabilityName));
-  if (options.noNewPrivs !== undefined) result.noNewPrivileges = options.noNewPrivs;
+  if (options.noNewPrivs) result.noNewPrivileges = true;
   if (options.apparmor !== undefined) result.apparmorProfile = options.apparmor;
   if (options.processLabel !== undefined) result.selinuxLabel = options.processLabel;
   return result;

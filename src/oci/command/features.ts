@@ -7,6 +7,13 @@ import { KNOWN_MOUNT_OPTIONS } from "../plan-mount-options.ts";
 import { NAMESPACE_TYPES } from "../runtime-spec.ts";
 import { OCI_ARCHITECTURES } from "../seccomp-architecture.ts";
 import { SECCOMP_ACTIONS, SECCOMP_FLAGS, SECCOMP_OPERATORS } from "../seccomp-rules.ts";
+import { declareCommand } from "./command-declaration.ts";
+
+export const featuresCommand = declareCommand({
+  arguments: [],
+  options: {},
+  run: () => void process.stdout.write(`${JSON.stringify(features(), undefined, 4)}\n`),
+});
 
 export function features(): Record<string, unknown> {
   return {

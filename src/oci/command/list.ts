@@ -1,7 +1,24 @@
 /** `list`: the containers below the root. */
 import { errorKind } from "../../base/errors.ts";
 import type { CommandContext } from "./command-context.ts";
+import { declareCommand } from "./command-declaration.ts";
 import { containerIds, containerState, loadContainer, type ContainerState } from "./container-state.ts";
+
+export const listCommand = declareCommand({
+  arguments: [],
+  options: {
+    format: {
+      kind: "value",
+      short: "f",
+      value: "format",
+      default: "table",
+      choices: ["table", "json"],
+      help: "table or json",
+    },
+    quiet: { kind: "flag", short: "q", help: "ids only" },
+  },
+  run: (context, _args, { format, quiet }) => list(context, format, quiet),
+});
 
 export function list(context: CommandContext, format: "table" | "json", quiet: boolean): void {
   const states = containerIds(context.root).flatMap((id): ContainerState[] => {

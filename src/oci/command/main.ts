@@ -1,4 +1,4 @@
 /** The entry of gantry-oci. */
-import { gantryOciCommand } from "./command-line.ts";
+import { runCommandLine } from "./command-line.ts";
 
-await gantryOciCommand.parseAsync();
+process.exitCode = await runCommandLine(process.argv.slice(2));

@@ -2,7 +2,20 @@
 import { GantryError } from "../../base/errors.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
 import type { CommandContext } from "./command-context.ts";
+import { declareCommand } from "./command-declaration.ts";
 import { containerStatus, loadContainer, withContainerLock } from "./container-state.ts";
+
+export const pauseCommand = declareCommand({
+  arguments: ["id"],
+  options: {},
+  run: (context, [id]) => pause(context, id),
+});
+
+export const resumeCommand = declareCommand({
+  arguments: ["id"],
+  options: {},
+  run: (context, [id]) => resume(context, id),
+});
 
 /** @throws failed-precondition unless it is created or running. */
 export async function pause(context: CommandContext, id: string): Promise<void> {

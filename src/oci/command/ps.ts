@@ -3,7 +3,24 @@ import { spawnSync } from "node:child_process";
 import { GantryError } from "../../base/errors.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
 import type { CommandContext } from "./command-context.ts";
+import { declareCommand } from "./command-declaration.ts";
 import { loadContainer } from "./container-state.ts";
+
+export const psCommand = declareCommand({
+  arguments: ["id", "options..."],
+  options: {
+    format: {
+      kind: "value",
+      short: "f",
+      value: "format",
+      default: "table",
+      choices: ["table", "json"],
+      help: "table or json",
+    },
+  },
+  optionsFirst: true,
+  run: (context, [id, ...psOptions], { format }) => ps(context, id, format, psOptions),
+});
 
 /** @param options of ps(1); "-ef" unless given. */
 export async function ps(

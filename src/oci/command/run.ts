@@ -1,16 +1,19 @@
 /** `run`: create and start in one; in the foreground also wait and delete. */
 import { mkdirSync } from "node:fs";
 import type { CommandContext } from "./command-context.ts";
-import { create, createAttached, readBundle, type CreateOptions } from "./create.ts";
+import { declareCommand } from "./command-declaration.ts";
+import { RUN_OPTIONS, type RunOptions } from "./create-options.ts";
+import { create, createAttached, readBundle } from "./create.ts";
 import { deleteContainer } from "./delete.ts";
 import { SignalForwarder, waitInForeground } from "./foreground.ts";
 import { start } from "./start.ts";
 import { ForegroundTerminal } from "./terminal.ts";
 
-export interface RunOptions extends CreateOptions {
-  detach: boolean;
-  keep: boolean;
-}
+export const runCommand = declareCommand({
+  arguments: ["id"],
+  options: RUN_OPTIONS,
+  run: (context, [id], options) => run(context, id, options),
+});
 
 /** Exit status of the container's process; 0 when detached. */
 export async function run(context: CommandContext, id: string, options: RunOptions): Promise<number> {

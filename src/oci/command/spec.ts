@@ -17,6 +17,15 @@ import {
   SHM_MOUNT,
   SYSFS_READONLY_MOUNT,
 } from "../spec-defaults.ts";
+import { declareCommand } from "./command-declaration.ts";
+
+export const specCommand = declareCommand({
+  arguments: [],
+  options: {
+    bundle: { kind: "value", short: "b", value: "dir", default: ".", help: "bundle directory" },
+  },
+  run: (_context, _args, { bundle }) => spec(bundle),
+});
 
 const CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
 

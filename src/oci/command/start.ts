@@ -2,6 +2,7 @@
 import { closeSync, constants, openSync, rmSync, writeSync } from "node:fs";
 import { errnoCode, GantryError } from "../../base/errors.ts";
 import type { CommandContext } from "./command-context.ts";
+import { declareCommand } from "./command-declaration.ts";
 import {
   containerState,
   containerStatus,
@@ -10,6 +11,12 @@ import {
   withContainerLock,
 } from "./container-state.ts";
 import { runHooks } from "./hooks.ts";
+
+export const startCommand = declareCommand({
+  arguments: ["id"],
+  options: {},
+  run: (context, [id]) => start(context, id),
+});
 
 export async function start(context: CommandContext, id: string): Promise<void> {
   const { root } = context;

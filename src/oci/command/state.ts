@@ -1,6 +1,13 @@
 /** `state`: prints the container's state as JSON (runtime.md, "State"). */
 import type { CommandContext } from "./command-context.ts";
+import { declareCommand } from "./command-declaration.ts";
 import { containerState, loadContainer } from "./container-state.ts";
+
+export const stateCommand = declareCommand({
+  arguments: ["id"],
+  options: {},
+  run: (context, [id]) => state(context, id),
+});
 
 export function state(context: CommandContext, id: string): void {
   const container = loadContainer(context.root, id);

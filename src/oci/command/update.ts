@@ -8,27 +8,40 @@ import { createCgroupManager } from "../cgroup-manager.ts";
 import { parseResources } from "../config-check.ts";
 import type { Resources } from "../runtime-spec.ts";
 import type { CommandContext } from "./command-context.ts";
+import { declareCommand, type OptionTable, type OptionValues } from "./command-declaration.ts";
 import { containerStatus, loadContainer, storeContainer, withContainerLock } from "./container-state.ts";
 
-/** As the command line has them: bytes may have a suffix k, m or g; "-1" is no limit. */
-export interface UpdateOptions {
-  /** A file with the specification's resources, "-" for standard input; then the other options do not count. */
-  resources?: string;
-  blkioWeight?: string;
-  cpuPeriod?: string;
-  cpuQuota?: string;
-  cpuBurst?: string;
-  cpuShare?: string;
-  cpuRtPeriod?: string;
-  cpuRtRuntime?: string;
-  cpuIdle?: string;
-  cpusetCpus?: string;
-  cpusetMems?: string;
-  memory?: string;
-  memoryReservation?: string;
-  memorySwap?: string;
-  pidsLimit?: string;
-}
+/** Bytes may have a suffix k, m or g; "-1" is no limit. */
+const UPDATE_OPTIONS = {
+  resources: {
+    kind: "value",
+    short: "r",
+    value: "file",
+    help: `file with the specification's resources, "-" for standard input; then the other options do not count`,
+  },
+  "blkio-weight": { kind: "value", value: "n", help: "weight of block I/O" },
+  "cpu-period": { kind: "value", value: "us", help: "period of the CPU quota" },
+  "cpu-quota": { kind: "value", value: "us", help: "CPU time in a period" },
+  "cpu-burst": { kind: "value", value: "us", help: "CPU time that may be saved up" },
+  "cpu-share": { kind: "value", value: "n", help: "CPU shares" },
+  "cpu-rt-period": { kind: "value", value: "us", help: "period of the realtime quota" },
+  "cpu-rt-runtime": { kind: "value", value: "us", help: "realtime CPU time in a period" },
+  "cpu-idle": { kind: "value", value: "n", help: "1: runs only when nothing else does" },
+  "cpuset-cpus": { kind: "value", value: "list", help: "processors" },
+  "cpuset-mems": { kind: "value", value: "list", help: "memory nodes" },
+  memory: { kind: "value", value: "bytes", help: "limit of memory" },
+  "memory-reservation": { kind: "value", value: "bytes", help: "soft limit of memory" },
+  "memory-swap": { kind: "value", value: "bytes", help: "limit of memory and swap together; -1: none" },
+  "pids-limit": { kind: "value", value: "n", help: "limit of processes; -1: none" },
+} as const satisfies OptionTable;
+
+type UpdateOptions = OptionValues<typeof UPDATE_OPTIONS>;
+
+export const updateCommand = declareCommand({
+  arguments: ["id"],
+  options: UPDATE_OPTIONS,
+  run: (context, [id], options) => update(context, id, options),
+});
 
 export async function update(context: CommandContext, id: string, options: UpdateOptions): Promise<void> {
   const change = options.resources === undefined ? fromOptions(options) : fromFile(options.resources);
