@@ -61,10 +61,11 @@ async function use(): Promise<Use> {
   };
 }
 
-/** Descriptors go with the connections of clients that have just closed; what stays after a while has leaked. */
+/** Descriptors and threads go a moment after the clients and jobs that had them; what stays has leaked. */
 async function assertUse(before: Use): Promise<void> {
   let now = await use();
-  for (let attempt = 0; now.descriptors > before.descriptors && attempt < 100; attempt++) {
+  const more = (): boolean => now.descriptors > before.descriptors || now.threads > before.threads;
+  for (let attempt = 0; more() && attempt < 100; attempt++) {
     await sleep(50);
     now = await use();
   }

@@ -149,6 +149,11 @@ test("a user namespace that cannot be is told, and leaves nothing", async () => 
   );
 });
 
+/** A job's thread tells its result before it ends: what it held goes a moment later. */
+async function settled(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
 test("100 user namespaces leave no process and no descriptor behind", async () => {
   const children = (): string => readFileSync(`/proc/self/task/${process.pid}/children`, "utf8");
   const [before, descriptors] = [children(), readdirSync("/proc/self/fd").length];
@@ -160,7 +165,7 @@ test("100 user namespaces leave no process and no descriptor behind", async () =
     }),
   );
   assert.equal(children(), before);
-  assert.equal(readdirSync("/proc/self/fd").length, descriptors);
+  await settled(() => readdirSync("/proc/self/fd").length <= descriptors);
 });
 
 test("pins that are there already stay as they are", async () => {
@@ -205,6 +210,5 @@ test("100 pins leave no thread and no descriptor behind", async () => {
     await Promise.all(names.map((name) => pinNamespaces(pins(name))));
     await Promise.all(names.map((name) => unpinNamespaces(join(base, name))));
   }
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  assert.deepEqual(count(), before);
+  await settled(() => count().every((number, what) => number <= (before[what] ?? 0)));
 });
