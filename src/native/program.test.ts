@@ -98,7 +98,8 @@ test("many at once, and no descriptor is left", async () => {
   const all = await Promise.all(Array.from({ length: 40 }, () => run(path)));
   assert.ok(all.every(({ stdout, failure }) => stdout === "done\n" && failure === ""));
   // The last pipe closes a turn or more after its end was told.
-  while (readdirSync("/proc/self/fd").length > before) await new Promise((resolve) => setTimeout(resolve, 10));
+  while (readdirSync("/proc/self/fd").length > before)
+    await new Promise((resolve) => setTimeout(resolve, 10));
 });
 
 test("no descriptor is left where there are too few", async () => {
