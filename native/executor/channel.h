@@ -15,6 +15,7 @@ enum channel_kind {
     CHANNEL_CONSOLE = 4, /* process: a pty's master comes with this */
     CHANNEL_FORKED = 5,  /* process: `pid` goes on in its place */
     CHANNEL_RELEASE = 6, /* launcher: go on */
+    CHANNEL_LISTENER = 7, /* process: its filter's listener comes with this */
 };
 
 struct channel_message {

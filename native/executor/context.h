@@ -29,6 +29,7 @@ struct plan_context {
     int *mounts;                    /* detached ones by their numbers from 1, or NULL; 0: none */
     bool old_kernel;                /* mount_setattr(2) is missing */
     bool cwd_done;                  /* the working directory is set */
+    bool listened;                  /* a seccomp listener has been handed over */
     bool die_together;              /* the process does not outlive its launcher */
     struct plan_error *failure;
 };

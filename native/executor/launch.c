@@ -1,6 +1,7 @@
 /* Launching: the parent's half. See launch.h, and src/oci/plan.ts for how the two halves meet. */
 #define _GNU_SOURCE
 #include "launch.h"
+#include "agent.h"
 #include "calls.h"
 #include "channel.h"
 #include "interpret.h"
@@ -17,6 +18,7 @@ struct launch {
     struct plan_context context; /* .sync is the launcher's end */
     struct launch_process process;
     bool for_parent; /* the process is our parent's child */
+    int listener;    /* of the process's filter, or -1 */
 };
 
 static void close_fd(int *fd) {
@@ -38,6 +40,7 @@ static int abandon(struct launch *launch) {
     }
     close_fd(&launch->process.pidfd);
     close_fd(&launch->process.console);
+    close_fd(&launch->listener);
     close_fd(&launch->context.sync);
     close_fd(&launch->context.proc);
     return -1;
@@ -143,6 +146,10 @@ static int await(struct launch *launch, enum channel_kind wanted) {
             launch->process.console = fd;
             continue;
         }
+        if (message.kind == CHANNEL_LISTENER && wanted == CHANNEL_LISTENER) {
+            launch->listener = fd;
+            return fd < 0 ? plan_malformed(context) : 0;
+        }
         if (fd >= 0) close(fd);
         if (message.kind == CHANNEL_FAILED) {
             *context->failure = message.failure;
@@ -156,6 +163,18 @@ static int await(struct launch *launch, enum channel_kind wanted) {
         if (message.kind == CHANNEL_END) return plan_fail_with(context, ESRCH, "process died", NULL);
         return plan_malformed(context);
     }
+}
+
+/* Takes the listener of the process's filter to its agent; only then the process goes on. */
+static int hand_over(struct launch *launch, const struct wire_record *record) {
+    struct plan_context *context = &launch->context;
+    PLAN_FD agent = agent_connect(context, record);
+    if (agent < 0) return -1;
+    if (await(launch, CHANNEL_LISTENER) < 0 || agent_send(context, record, agent, launch->listener) < 0)
+        return -1;
+    close_fd(&launch->listener);
+    context->listened = true;
+    return channel_signal(context->sync, CHANNEL_RELEASE) < 0 ? plan_fail(context, "sendmsg", NULL) : 0;
 }
 
 /* The launcher's walk, up to the gate or to the process's exec. */
@@ -173,8 +192,11 @@ static int follow(struct launch *launch, struct wire_cursor operations) {
             if (channel_signal(context->sync, CHANNEL_RELEASE) < 0)
                 result = plan_fail(context, "sendmsg", NULL);
             break;
+        case PLAN_OP_PARENT_LISTENER:
+            result = hand_over(launch, &record);
+            break;
         case PLAN_OP_GATE:
-            return await(launch, CHANNEL_READY);
+            return context->listened ? 0 : await(launch, CHANNEL_READY);
         default:
             if (record.header.code & PLAN_HEADER_PARENT_BIT) result = interpret_parent(context, &record);
         }
@@ -198,6 +220,7 @@ int launch_run(const uint8_t *plan, size_t length, const struct launch_stdio *st
                     .failure = failure},
         .process = {.pid = 0, .pidfd = -1, .gate = -1, .console = -1},
         .for_parent = (flags & LAUNCH_FOR_PARENT) != 0,
+        .listener = -1,
     };
     memset(failure, 0, sizeof(*failure));
     failure->operation = -1;
@@ -226,6 +249,7 @@ int launch_open_gate(struct launch_process *process, struct plan_error *failure)
     struct launch launch = {
         .context = {.sync = process->gate, .failure = failure},
         .process = {.pid = process->pid, .pidfd = -1, .gate = -1, .console = -1},
+        .listener = -1,
     };
     memset(failure, 0, sizeof(*failure));
     failure->operation = -1;

@@ -1,4 +1,4 @@
-/* Operations on how the process is run: personality, scheduler, I/O priority, processors. */
+/* Operations on how the process is run: personality, scheduler, I/O priority, processors, memory nodes. */
 #define _GNU_SOURCE
 #include "operations.h"
 #include <sys/personality.h>
@@ -22,7 +22,7 @@ int op_personality(struct plan_context *context, const struct wire_record *recor
 }
 
 int op_scheduler(struct plan_context *context, const struct wire_record *record) {
-    PLAN_FIELDS(scheduler, op);
+    PLAN_FIELDS(parent_scheduler, op);
     struct kernel_sched_attr attr = {.size = sizeof(attr),
                                      .policy = op.policy,
                                      .flags = op.flags,
@@ -31,7 +31,8 @@ int op_scheduler(struct plan_context *context, const struct wire_record *record)
                                      .runtime = op.runtime,
                                      .deadline = op.deadline,
                                      .period = op.period};
-    return syscall(SYS_sched_setattr, 0, &attr, 0) < 0 ? plan_fail(context, "sched_setattr", NULL) : 0;
+    return syscall(SYS_sched_setattr, context->pid, &attr, 0) < 0 ? plan_fail(context, "sched_setattr", NULL)
+                                                                 : 0;
 }
 
 int op_io_priority(struct plan_context *context, const struct wire_record *record) {
@@ -47,5 +48,16 @@ int op_cpu_affinity(struct plan_context *context, const struct wire_record *reco
     if (mask == NULL) return plan_malformed(context);
     if (syscall(SYS_sched_setaffinity, 0, op.mask.length, mask) < 0)
         return plan_fail(context, "sched_setaffinity", NULL);
+    return 0;
+}
+
+int op_memory_policy(struct plan_context *context, const struct wire_record *record) {
+    PLAN_FIELDS(memory_policy, op);
+    const uint8_t *nodes = wire_bytes(record, op.nodes);
+    if (nodes == NULL) return plan_malformed(context);
+    /* The kernel counts one bit more than it reads. */
+    unsigned long bits = op.nodes.length == 0 ? 0 : (unsigned long)op.nodes.length * 8 + 1;
+    if (syscall(SYS_set_mempolicy, op.mode, bits == 0 ? NULL : nodes, bits) < 0)
+        return plan_fail(context, "set_mempolicy", NULL);
     return 0;
 }

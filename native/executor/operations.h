@@ -26,10 +26,14 @@ plan_operation op_sysctl, op_hostname, op_domainname, op_rlimit, op_oom_score, o
 /* op_terminal.c */
 plan_operation op_console, op_session, op_own_stdio;
 /* op_scheduling.c */
-plan_operation op_personality, op_scheduler, op_io_priority, op_cpu_affinity;
+plan_operation op_personality, op_scheduler, op_io_priority, op_cpu_affinity, op_memory_policy;
 /* op_identity.c */
 plan_operation op_working_directory, op_no_new_privileges, op_bounding_set, op_user, op_capabilities,
     op_seccomp;
+/* op_listener.c */
+plan_operation op_seccomp_listen;
+/* op_net_device.c */
+plan_operation op_net_device;
 /* op_command.c */
 plan_operation op_open_fifo, op_close_descriptors, op_check_command, op_exec, op_pause;
 /* A NULL-terminated array of pointers to the `count` strings of a list; the caller frees it. NULL: no memory.

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "wire.h"
 
-#define PLAN_FINGERPRINT 0x4b449694u
+#define PLAN_FINGERPRINT 0x5e2a5003u
 
 #define PLAN_HEADER_MAGIC 0x4e4c5047u
 #define PLAN_HEADER_BYTES 0x10u
@@ -81,7 +81,7 @@ enum plan_code {
     PLAN_OP_RLIMIT = 50,
     PLAN_OP_OOM_SCORE = 51,
     PLAN_OP_PERSONALITY = 52,
-    PLAN_OP_SCHEDULER = 53,
+    PLAN_OP_MEMORY_POLICY = 53,
     PLAN_OP_IO_PRIORITY = 54,
     PLAN_OP_CPU_AFFINITY = 55,
     PLAN_OP_SECURITY_LABEL = 56,
@@ -92,6 +92,7 @@ enum plan_code {
     PLAN_OP_USER = 61,
     PLAN_OP_CAPABILITIES = 62,
     PLAN_OP_SECCOMP = 63,
+    PLAN_OP_SECCOMP_LISTEN = 67,
     PLAN_OP_CHECK_COMMAND = 64,
     PLAN_OP_EXEC = 65,
     PLAN_OP_PAUSE = 66,
@@ -100,6 +101,9 @@ enum plan_code {
     PLAN_OP_PARENT_RLIMIT = 32771,
     PLAN_OP_PARENT_OOM_SCORE = 32772,
     PLAN_OP_PARENT_HOOK = 32773,
+    PLAN_OP_PARENT_SCHEDULER = 32774,
+    PLAN_OP_PARENT_LISTENER = 32775,
+    PLAN_OP_PARENT_NET_DEVICE = 32776,
 };
 
 /* how to clone the process; always the first operation */
@@ -616,25 +620,15 @@ struct plan_personality {
 _Static_assert(offsetof(struct plan_personality, persona) == 8, "personality");
 _Static_assert(sizeof(struct plan_personality) == 16, "personality");
 
-/* sched_setattr(2) */
-struct plan_scheduler {
+/* set_mempolicy(2) */
+struct plan_memory_policy {
     struct wire_header header;
-    uint64_t flags; /* SCHED_FLAG_* */
-    uint64_t runtime; /* ns */
-    uint64_t deadline; /* ns */
-    uint64_t period; /* ns */
-    uint32_t policy; /* SCHED_* */
-    int32_t nice;
-    uint32_t priority;
+    uint32_t mode; /* MPOL_* with MPOL_F_* */
+    struct wire_span nodes; /* bit n is node n; empty: none */
 } __attribute__((aligned(8)));
-_Static_assert(offsetof(struct plan_scheduler, flags) == 8, "scheduler");
-_Static_assert(offsetof(struct plan_scheduler, runtime) == 16, "scheduler");
-_Static_assert(offsetof(struct plan_scheduler, deadline) == 24, "scheduler");
-_Static_assert(offsetof(struct plan_scheduler, period) == 32, "scheduler");
-_Static_assert(offsetof(struct plan_scheduler, policy) == 40, "scheduler");
-_Static_assert(offsetof(struct plan_scheduler, nice) == 44, "scheduler");
-_Static_assert(offsetof(struct plan_scheduler, priority) == 48, "scheduler");
-_Static_assert(sizeof(struct plan_scheduler) == 56, "scheduler");
+_Static_assert(offsetof(struct plan_memory_policy, mode) == 8, "memoryPolicy");
+_Static_assert(offsetof(struct plan_memory_policy, nodes) == 12, "memoryPolicy");
+_Static_assert(sizeof(struct plan_memory_policy) == 24, "memoryPolicy");
 
 /* ioprio_set(2) */
 struct plan_io_priority {
@@ -734,6 +728,16 @@ _Static_assert(offsetof(struct plan_seccomp, flags) == 8, "seccomp");
 _Static_assert(offsetof(struct plan_seccomp, program) == 12, "seccomp");
 _Static_assert(sizeof(struct plan_seccomp) == 24, "seccomp");
 
+/* seccomp(2) with a listener, whose descriptor goes to the launcher; returns when that says RELEASE */
+struct plan_seccomp_listen {
+    struct wire_header header;
+    uint32_t flags; /* SECCOMP_FILTER_FLAG_* */
+    struct wire_span program; /* array of struct sock_filter */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_seccomp_listen, flags) == 8, "seccompListen");
+_Static_assert(offsetof(struct plan_seccomp_listen, program) == 12, "seccompListen");
+_Static_assert(sizeof(struct plan_seccomp_listen) == 24, "seccompListen");
+
 /* fail unless one of the candidates is an executable file */
 struct plan_check_command {
     struct wire_header header;
@@ -819,5 +823,49 @@ _Static_assert(offsetof(struct plan_parent_hook, env) == 32, "parentHook");
 _Static_assert(offsetof(struct plan_parent_hook, state_prefix) == 44, "parentHook");
 _Static_assert(offsetof(struct plan_parent_hook, state_suffix) == 52, "parentHook");
 _Static_assert(sizeof(struct plan_parent_hook) == 64, "parentHook");
+
+/* sched_setattr(2) on the process */
+struct plan_parent_scheduler {
+    struct wire_header header;
+    uint64_t flags; /* SCHED_FLAG_* */
+    uint64_t runtime; /* ns */
+    uint64_t deadline; /* ns */
+    uint64_t period; /* ns */
+    uint32_t policy; /* SCHED_* */
+    int32_t nice;
+    uint32_t priority;
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_parent_scheduler, flags) == 8, "parentScheduler");
+_Static_assert(offsetof(struct plan_parent_scheduler, runtime) == 16, "parentScheduler");
+_Static_assert(offsetof(struct plan_parent_scheduler, deadline) == 24, "parentScheduler");
+_Static_assert(offsetof(struct plan_parent_scheduler, period) == 32, "parentScheduler");
+_Static_assert(offsetof(struct plan_parent_scheduler, policy) == 40, "parentScheduler");
+_Static_assert(offsetof(struct plan_parent_scheduler, nice) == 44, "parentScheduler");
+_Static_assert(offsetof(struct plan_parent_scheduler, priority) == 48, "parentScheduler");
+_Static_assert(sizeof(struct plan_parent_scheduler) == 56, "parentScheduler");
+
+/* take the descriptor of SECCOMP_LISTEN, which comes before, to a seccomp agent */
+struct plan_parent_listener {
+    struct wire_header header;
+    struct wire_span path; /* unix stream socket of the agent */
+    struct wire_list state; /* the container process state; the process's pid comes between two parts */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_parent_listener, path) == 8, "parentListener");
+_Static_assert(offsetof(struct plan_parent_listener, state) == 16, "parentListener");
+_Static_assert(sizeof(struct plan_parent_listener) == 32, "parentListener");
+
+/* move a network interface into the process's network namespace, and configure it there */
+struct plan_parent_net_device {
+    struct wire_header header;
+    struct wire_span host; /* its name here, for messages */
+    struct wire_span name; /* its name there, by which it is found */
+    struct wire_span move; /* netlink message to send here; its last 4 bytes become a descriptor of the namespace */
+    struct wire_span configure; /* netlink messages to send there; the 4 bytes at 20 of each become its index */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_parent_net_device, host) == 8, "parentNetDevice");
+_Static_assert(offsetof(struct plan_parent_net_device, name) == 16, "parentNetDevice");
+_Static_assert(offsetof(struct plan_parent_net_device, move) == 24, "parentNetDevice");
+_Static_assert(offsetof(struct plan_parent_net_device, configure) == 32, "parentNetDevice");
+_Static_assert(sizeof(struct plan_parent_net_device) == 40, "parentNetDevice");
 
 #endif

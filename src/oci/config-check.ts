@@ -6,6 +6,7 @@ import { posix } from "node:path";
 import * as v from "valibot";
 import { errorMessage, GantryError } from "../base/errors.ts";
 import { capabilityNumber } from "./capabilities.ts";
+import * as kernel from "./config-kernel-fields.ts";
 import { parseExactJson } from "./exact-json.ts";
 import { NAMESPACE_TYPES, type Process, type Resources, type Spec } from "./runtime-spec.ts";
 
@@ -80,6 +81,9 @@ const processSchema = v.object({
   apparmorProfile: o(text),
   selinuxLabel: o(text),
   oomScoreAdj: o(v.pipe(int, v.minValue(-1000), v.maxValue(1000))),
+  scheduler: o(kernel.scheduler),
+  ioPriority: o(kernel.ioPriority),
+  execCPUAffinity: o(kernel.execCpuAffinity),
 });
 
 const device = v.object({
@@ -125,32 +129,6 @@ const resources = v.object({
   unified: stringMap,
 });
 
-const seccomp = v.object({
-  defaultAction: v.string(),
-  defaultErrnoRet: o(natural),
-  architectures: strings,
-  flags: strings,
-  syscalls: o(
-    v.array(
-      v.object({
-        names: v.array(v.string()),
-        action: v.string(),
-        errnoRet: o(natural),
-        args: o(
-          v.array(
-            v.object({
-              index: v.pipe(natural, v.maxValue(5)),
-              value: v.union([natural, v.bigint()]),
-              valueTwo: o(v.union([natural, v.bigint()])),
-              op: v.string(),
-            }),
-          ),
-        ),
-      }),
-    ),
-  ),
-});
-
 const specSchema = v.object({
   ociVersion: v.pipe(
     v.string(),
@@ -192,11 +170,16 @@ const specSchema = v.object({
       cgroupsPath: o(text),
       resources: o(resources),
       rootfsPropagation: o(text),
-      seccomp: o(seccomp),
+      seccomp: o(kernel.seccomp),
       sysctl: stringMap,
       maskedPaths: strings,
       readonlyPaths: strings,
       mountLabel: o(text),
+      timeOffsets: o(kernel.timeOffsets),
+      personality: o(kernel.personality),
+      intelRdt: o(kernel.intelRdt),
+      memoryPolicy: o(kernel.memoryPolicy),
+      netDevices: o(kernel.netDevices),
     }),
   ),
 });
@@ -208,6 +191,9 @@ const specSchema = v.object({
 export function parseSpec(json: string, name: string): Spec {
   const spec = parseChecked<Spec>(json, name, specSchema);
   checkNamespaces(spec, name);
+  kernel.checkKernelFields(spec, (message) => {
+    throw new GantryError("invalid-argument", `${name}: ${message}`);
+  });
   return spec;
 }
 

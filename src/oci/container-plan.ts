@@ -2,7 +2,6 @@
  * From a configuration to the plan of its init process: the seccomp program and the plan compiler in one call, for
  * the daemon and the gantry-oci command alike.
  */
-import { GantryError } from "../base/errors.ts";
 import {
   compileExecPlan,
   compilePlan,
@@ -11,22 +10,28 @@ import {
   type PlanSeccomp,
 } from "./plan-compile.ts";
 import { hostId } from "./plan-host-phase.ts";
-import type { Process, Seccomp, Spec } from "./runtime-spec.ts";
+import type { Process, Spec } from "./runtime-spec.ts";
 import { compileSeccomp } from "./seccomp-compile.ts";
+import { listenerState } from "./seccomp-listener.ts";
 
 export type ContainerPlanOptions = Omit<PlanOptions, "seccomp" | "command"> &
   Partial<Pick<PlanOptions, "command">>;
 
 /** @throws GantryError invalid-argument or unimplemented for what no plan can express. */
 export function planForContainer(spec: Spec, options: ContainerPlanOptions): Uint8Array {
-  return compilePlan(spec, { command: "exec", ...options, ...seccompOf(spec.linux?.seccomp) });
+  const seccomp = seccompOf(spec, { ...options.hookState, status: "creating" });
+  return compilePlan(spec, { command: "exec", ...options, ...seccomp });
 }
 
-/** The plan of a further process in a container that was made from `spec`. */
+/**
+ * The plan of a further process in a container that was made from `spec`.
+ * @param state the container's, with status and pid, for an agent that a seccomp filter has.
+ */
 export function planForExec(
   spec: Spec,
   process: Process,
-  options: Omit<ExecPlanOptions, "namespaces" | "seccomp" | "stdioOwner">,
+  options: Omit<ExecPlanOptions, "namespaces" | "seccomp" | "stdioOwner" | "linux">,
+  state: Record<string, unknown> = {},
 ): Uint8Array {
   const namespaces = (spec.linux?.namespaces ?? []).map(({ type }) => type);
   const stdioOwner = namespaces.includes("user")
@@ -36,13 +41,16 @@ export function planForExec(
     ...options,
     namespaces,
     ...(stdioOwner !== undefined && { stdioOwner }),
-    ...seccompOf(spec.linux?.seccomp),
+    ...(spec.linux && { linux: spec.linux }),
+    ...seccompOf(spec, state),
   });
 }
 
-function seccompOf(seccomp: Seccomp | undefined): { seccomp?: PlanSeccomp } {
+function seccompOf(spec: Spec, state: Record<string, unknown>): { seccomp?: PlanSeccomp } {
+  const seccomp = spec.linux?.seccomp;
   if (!seccomp) return {};
   const { program, flags, notifies } = compileSeccomp(seccomp);
-  if (notifies) throw new GantryError("unimplemented", "seccomp: SCMP_ACT_NOTIFY has no listener here");
-  return { seccomp: { program, flags } };
+  if (!notifies) return { seccomp: { program, flags } };
+  const listener = { path: seccomp.listenerPath ?? "", state: listenerState(seccomp, state) };
+  return { seccomp: { program, flags, listener } };
 }

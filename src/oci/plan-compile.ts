@@ -7,10 +7,8 @@
  * command. The configuration is taken as checked (config-check.ts); what no plan can express is refused with
  * invalid-argument or unimplemented.
  */
-import { GantryError } from "../base/errors.ts";
 import { checkSysctls } from "../base/sysctl.ts";
 import type { CgroupEntries } from "./cgroup.ts";
-import { PERSONALITIES } from "./plan-constants.ts";
 import { addDevices } from "./plan-devices.ts";
 import { addHooks } from "./plan-hooks.ts";
 import { beginHostPhase, needsHostPhase } from "./plan-host-phase.ts";
@@ -23,16 +21,16 @@ import {
   type NamespacePlan,
 } from "./plan-namespaces.ts";
 import {
-  addAffinity,
   addCommand,
   addIdentity,
   addLimits,
-  addScheduling,
+  addListeningFilter,
   addSecurityLabels,
   addStreams,
   type PlanSeccomp,
 } from "./plan-process.ts";
 import { addPivot, addRootfs, labelledRootfs, type PlanRootfs } from "./plan-rootfs.ts";
+import { addPersonality, addScheduler, addScheduling } from "./plan-scheduling.ts";
 import { PLAN_TABLE, PlanWriter } from "./plan.ts";
 import type { Process, Spec } from "./runtime-spec.ts";
 
@@ -100,15 +98,6 @@ function addKernelValues(plan: PlanWriter, spec: Spec): void {
   if (spec.domainname) plan.add("domainname", { name: spec.domainname });
 }
 
-function addPersonality(plan: PlanWriter, spec: Spec): void {
-  const { personality } = spec.linux ?? {};
-  if (!personality) return;
-  const persona = PERSONALITIES[personality.domain];
-  if (persona === undefined || personality.flags?.length)
-    throw new GantryError("invalid-argument", `unknown personality ${JSON.stringify(personality.domain)}`);
-  plan.add("personality", { persona });
-}
-
 /** The hooks before the pivot: the launcher's while the process waits, then the process's own. */
 function addCreateHooks(plan: PlanWriter, spec: Spec, state: Record<string, unknown>): void {
   const launcher = [...(spec.hooks?.prestart ?? []), ...(spec.hooks?.createRuntime ?? [])];
@@ -135,8 +124,7 @@ function addPower(
   const newUser = namespaces.isNew("user") && namespaces.forkFlags === undefined;
   if (options.cgroup.tasksFiles.length > 0) plan.add("cgroupJoin", { files: options.cgroup.tasksFiles });
   if (!newUser) addLimits(plan, process, false, tolerate);
-  addScheduling(plan, process);
-  addAffinity(plan, process.execCPUAffinity?.final ?? process.execCPUAffinity?.initial);
+  addScheduling(plan, process, spec.linux);
   if (namespaces.has("user")) addSecurityLabels(plan, process);
   if (usesHostPhase(spec, options))
     beginHostPhase(plan, spec.linux, options.idMapRootfs ?? false, process.user.uid);
@@ -207,12 +195,14 @@ export function compilePlan(spec: Spec, options: PlanOptions): Uint8Array {
   });
   addPower(plan, spec, process, namespaces, options);
   addRoot(plan, spec, process, namespaces, options);
-  addPersonality(plan, spec);
+  addPersonality(plan, spec.linux);
   addIdentity(plan, process, {
     seccomp: options.seccomp,
     preserveFds: options.preserveFds ?? 0,
     checkCommand: options.command === "exec" && (options.checkCommand ?? typeof options.gate === "object"),
   });
+  addScheduler(plan, process);
+  addListeningFilter(plan, process, options.seccomp);
   if (options.gate !== "none") plan.add("gate", {});
   addHooks(plan, "hook", spec.hooks?.startContainer, options.hookState ?? {}, "created");
   if (options.command === "exec") addCommand(plan, process, options.seccomp);

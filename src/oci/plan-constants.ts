@@ -75,6 +75,22 @@ export const IO_CLASSES: Readonly<Record<string, number>> = {
   IOPRIO_CLASS_IDLE: 3,
 };
 
+/** MPOL_* modes of set_mempolicy(2), and flags that go with them. */
+export const MEMORY_POLICIES: Readonly<Record<string, number>> = {
+  MPOL_DEFAULT: 0,
+  MPOL_PREFERRED: 1,
+  MPOL_BIND: 2,
+  MPOL_INTERLEAVE: 3,
+  MPOL_LOCAL: 4,
+  MPOL_PREFERRED_MANY: 5,
+  MPOL_WEIGHTED_INTERLEAVE: 6,
+};
+export const MEMORY_POLICY_FLAGS: Readonly<Record<string, number>> = {
+  MPOL_F_NUMA_BALANCING: 1 << 13,
+  MPOL_F_RELATIVE_NODES: 1 << 14,
+  MPOL_F_STATIC_NODES: 1 << 15,
+};
+
 /** PER_* domains of personality(2). */
 export const PERSONALITIES: Readonly<Record<string, bigint>> = { LINUX: 0n, LINUX32: 8n };
 

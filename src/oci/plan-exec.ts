@@ -6,22 +6,24 @@
 import type { CgroupEntries } from "./cgroup.ts";
 import { CLONE_NEW } from "./plan-constants.ts";
 import {
-  addAffinity,
   addCommand,
   addIdentity,
   addLimits,
-  addScheduling,
+  addListeningFilter,
   addSecurityLabels,
   addStreams,
   type PlanSeccomp,
 } from "./plan-process.ts";
+import { addAffinity, addPersonality, addScheduler, addScheduling } from "./plan-scheduling.ts";
 import { PLAN_TABLE, PlanWriter } from "./plan.ts";
-import type { NamespaceType, Process } from "./runtime-spec.ts";
+import type { Linux, NamespaceType, Process } from "./runtime-spec.ts";
 
 export interface ExecPlanOptions {
   /** The container's namespaces that are not the host's (also "mount"); joined through a pidfd of its init. */
   namespaces: readonly NamespaceType[];
   cgroup: CgroupEntries;
+  /** Of the container: memory policy and personality are those of all its processes. */
+  linux?: Linux;
   seccomp?: PlanSeccomp;
   /** The container was started with noPivot: its root is the init's, not that of its mount namespace. */
   noPivot?: boolean;
@@ -41,15 +43,20 @@ export function compileExecPlan(process: Process, options: ExecPlanOptions): Uin
   const plan = new PlanWriter();
   const { terminal, joinPidfd } = PLAN_TABLE.constants.launch;
   const preserveFds = options.preserveFds ?? 0;
+  const { tasksFiles, unifiedDirectory } = options.cgroup;
+  /* Processors before the control group: it cannot be born there. */
+  const early = Boolean(process.execCPUAffinity?.initial?.trim());
   plan.add("launch", {
     cloneFlags: 0n,
     flags: joinPidfd | (process.terminal ? terminal : 0),
-    cgroupDirectory: options.cgroup.unifiedDirectory ?? "",
+    cgroupDirectory: early ? "" : (unifiedDirectory ?? ""),
   });
-  if (options.cgroup.tasksFiles.length > 0) plan.add("cgroupJoin", { files: options.cgroup.tasksFiles });
+  addAffinity(plan, process.execCPUAffinity?.initial);
+  const files = early && unifiedDirectory ? [...tasksFiles, `${unifiedDirectory}/cgroup.procs`] : tasksFiles;
+  if (files.length > 0) plan.add("cgroupJoin", { files });
   addLimits(plan, process, false, options.tolerateOomScore ?? true);
-  addScheduling(plan, process);
-  addAffinity(plan, process.execCPUAffinity?.final ?? process.execCPUAffinity?.initial);
+  addAffinity(plan, process.execCPUAffinity?.final);
+  addScheduling(plan, process, options.linux);
   addSecurityLabels(plan, process);
   const flags = options.namespaces.reduce((sum, type) => sum | CLONE_NEW[type], 0);
   if (options.stdioOwner !== undefined) plan.add("ownStdio", { uid: options.stdioOwner });
@@ -63,7 +70,10 @@ export function compileExecPlan(process: Process, options: ExecPlanOptions): Uin
   if (options.keyring !== undefined) plan.add("keyring", { name: options.keyring });
   plan.add("currentRoot", {});
   addStreams(plan, process, false);
+  addPersonality(plan, options.linux);
   addIdentity(plan, process, { seccomp: options.seccomp, preserveFds, checkCommand: false });
+  addScheduler(plan, process);
+  addListeningFilter(plan, process, options.seccomp);
   addCommand(plan, process, options.seccomp);
   return plan.finish();
 }

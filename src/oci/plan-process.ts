@@ -5,11 +5,12 @@
  *   limits … ─ chdir? ─ no_new_privs ─ bounding set ─ user ─ capabilities ─ chdir ─ close ─ GATE ─ filter ─ exec
  *
  * The working directory is tried as root and then as the user, as either may be the one who has access. A filter
- * without no_new_privs needs CAP_SYS_ADMIN, which is kept until it is loaded.
+ * without no_new_privs needs CAP_SYS_ADMIN, which is kept until it is loaded. One with a listener is loaded before the gate.
  */
 import { GantryError } from "../base/errors.ts";
 import { capabilityMask } from "./capabilities.ts";
-import { CAP_SYS_ADMIN, IO_CLASSES, RLIMITS, SCHEDULER_FLAGS, SCHEDULERS } from "./plan-constants.ts";
+import { CAP_SYS_ADMIN, RLIMITS } from "./plan-constants.ts";
+import { known } from "./plan-scheduling.ts";
 import { PLAN_TABLE, type PlanValues, type PlanWriter } from "./plan.ts";
 import type { Process } from "./runtime-spec.ts";
 
@@ -17,18 +18,13 @@ import type { Process } from "./runtime-spec.ts";
 export interface PlanSeccomp {
   program: Uint8Array;
   flags: number;
+  /** The agent that its listener goes to, with the state that comes along; the pid comes between two parts. */
+  listener?: { path: string; state: readonly string[] };
 }
 
 const REFUSED = PLAN_TABLE.constants.tolerate.refused;
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const NO_ID = 0xffffffff;
-
-function known<T>(table: Readonly<Record<string, T>>, name: string, what: string): T {
-  const value = Object.hasOwn(table, name) ? table[name] : undefined;
-  if (value === undefined)
-    throw new GantryError("invalid-argument", `unknown ${what} ${JSON.stringify(name)}`);
-  return value;
-}
 
 /** A limit as the kernel takes it; what is not a number of 64 bits (-1, 2^64 rounded up) means none. */
 function limitValue(value: number | bigint): bigint {
@@ -50,48 +46,6 @@ export function addLimits(
   if (process.oomScoreAdj !== undefined) {
     const values = { value: process.oomScoreAdj, flags: tolerateOomScore ? REFUSED : 0 };
     plan.add(parent ? "parentOomScore" : "oomScore", values);
-  }
-}
-
-function cpuMask(list: string): Uint8Array {
-  const bytes: number[] = [];
-  for (const part of list.split(",")) {
-    const match = /^\s*(\d{1,5})(?:-(\d{1,5}))?\s*$/.exec(part);
-    if (!match) throw new GantryError("invalid-argument", `malformed processor list ${JSON.stringify(list)}`);
-    for (let cpu = Number(match[1]); cpu <= Number(match[2] ?? match[1]); cpu++) {
-      while (bytes.length <= cpu >> 3) bytes.push(0);
-      bytes[cpu >> 3] = (bytes[cpu >> 3] ?? 0) | (1 << (cpu & 7));
-    }
-  }
-  return Uint8Array.from({ length: Math.ceil(bytes.length / 8) * 8 }, (_, index) => bytes[index] ?? 0);
-}
-
-export function addAffinity(plan: PlanWriter, list: string | undefined): void {
-  if (list) plan.add("cpuAffinity", { mask: cpuMask(list) });
-}
-
-/** Scheduler and I/O priority. */
-export function addScheduling(plan: PlanWriter, process: Process): void {
-  const { scheduler, ioPriority } = process;
-  if (scheduler) {
-    plan.add("scheduler", {
-      policy: known(SCHEDULERS, scheduler.policy, "scheduler policy"),
-      flags: (scheduler.flags ?? []).reduce(
-        (sum, name) => sum | known(SCHEDULER_FLAGS, name, "scheduler flag"),
-        0n,
-      ),
-      nice: scheduler.nice ?? 0,
-      priority: scheduler.priority ?? 0,
-      runtime: BigInt(scheduler.runtime ?? 0),
-      deadline: BigInt(scheduler.deadline ?? 0),
-      period: BigInt(scheduler.period ?? 0),
-    });
-  }
-  if (ioPriority) {
-    const level = ioPriority.priority;
-    if (!Number.isInteger(level) || level < 0 || level > 7)
-      throw new GantryError("invalid-argument", `I/O priority ${level} is not between 0 and 7`);
-    plan.add("ioPriority", { priority: (known(IO_CLASSES, ioPriority.class, "I/O class") << 13) | level });
   }
 }
 
@@ -184,14 +138,33 @@ export function addIdentity(plan: PlanWriter, process: Process, options: Identit
   plan.add("closeDescriptors", { preserve: options.preserveFds });
 }
 
-/** The filter and the command itself: the plan's last operations. */
+/**
+ * The filter of a process whose listener goes to an agent. The launcher must be there, so that this comes before the gate,
+ * and what comes after is subject to the filter.
+ */
+export function addListeningFilter(
+  plan: PlanWriter,
+  process: Process,
+  seccomp: PlanSeccomp | undefined,
+): void {
+  if (!seccomp?.listener) return;
+  plan.add("seccompListen", { flags: seccomp.flags, program: seccomp.program });
+  plan.add("parentListener", { path: seccomp.listener.path, state: [...seccomp.listener.state] });
+  addFinalCapabilities(plan, process);
+}
+
+function addFinalCapabilities(plan: PlanWriter, process: Process): void {
+  const [, final] = capabilitySets(process, true);
+  if (final) plan.add("capabilities", final);
+}
+
+/** The filter that has no listener and the command itself: the plan's last operations. */
 export function addCommand(plan: PlanWriter, process: Process, seccomp: PlanSeccomp | undefined): void {
   const [name] = process.args ?? [];
   if (!name) throw new GantryError("invalid-argument", "no command to execute");
-  if (seccomp) {
+  if (seccomp && !seccomp.listener) {
     plan.add("seccomp", { flags: seccomp.flags, program: seccomp.program });
-    const [, final] = capabilitySets(process, true);
-    if (final) plan.add("capabilities", final);
+    addFinalCapabilities(plan, process);
   }
   const env = process.env ?? [];
   plan.add("exec", { name, candidates: commandCandidates(name, env), args: process.args ?? [], env });

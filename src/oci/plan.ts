@@ -348,18 +348,10 @@ export const PLAN_TABLE = {
       fields: { value: ["i32", ""], flags: ["u32", "TOLERATE_REFUSED: go on when it may not be lowered"] },
     },
     personality: { code: 52, doc: "personality(2)", fields: { persona: ["u64", ""] } },
-    scheduler: {
+    memoryPolicy: {
       code: 53,
-      doc: "sched_setattr(2)",
-      fields: {
-        flags: ["u64", "SCHED_FLAG_*"],
-        runtime: ["u64", "ns"],
-        deadline: ["u64", "ns"],
-        period: ["u64", "ns"],
-        policy: ["u32", "SCHED_*"],
-        nice: ["i32", ""],
-        priority: ["u32", ""],
-      },
+      doc: "set_mempolicy(2)",
+      fields: { mode: ["u32", "MPOL_* with MPOL_F_*"], nodes: ["bytes", "bit n is node n; empty: none"] },
     },
     ioPriority: { code: 54, doc: "ioprio_set(2)", fields: { priority: ["u32", "class << 13 | level"] } },
     cpuAffinity: {
@@ -410,6 +402,11 @@ export const PLAN_TABLE = {
       doc: "seccomp(2)",
       fields: { flags: ["u32", "SECCOMP_FILTER_FLAG_*"], program: ["bytes", "array of struct sock_filter"] },
     },
+    seccompListen: {
+      code: 67,
+      doc: "seccomp(2) with a listener, whose descriptor goes to the launcher; returns when that says RELEASE",
+      fields: { flags: ["u32", "SECCOMP_FILTER_FLAG_*"], program: ["bytes", "array of struct sock_filter"] },
+    },
     checkCommand: {
       code: 64,
       doc: "fail unless one of the candidates is an executable file",
@@ -453,6 +450,37 @@ export const PLAN_TABLE = {
         env: ["strings", ""],
         statePrefix: ["string", "state for its standard input, up to the pid"],
         stateSuffix: ["string", "and after it"],
+      },
+    },
+    parentScheduler: {
+      code: PARENT | 6,
+      doc: "sched_setattr(2) on the process",
+      fields: {
+        flags: ["u64", "SCHED_FLAG_*"],
+        runtime: ["u64", "ns"],
+        deadline: ["u64", "ns"],
+        period: ["u64", "ns"],
+        policy: ["u32", "SCHED_*"],
+        nice: ["i32", ""],
+        priority: ["u32", ""],
+      },
+    },
+    parentListener: {
+      code: PARENT | 7,
+      doc: "take the descriptor of SECCOMP_LISTEN, which comes before, to a seccomp agent",
+      fields: {
+        path: ["string", "unix stream socket of the agent"],
+        state: ["strings", "the container process state; the process's pid comes between two parts"],
+      },
+    },
+    parentNetDevice: {
+      code: PARENT | 8,
+      doc: "move a network interface into the process's network namespace, and configure it there",
+      fields: {
+        host: ["string", "its name here, for messages"],
+        name: ["string", "its name there, by which it is found"],
+        move: ["bytes", "netlink message to send here; its last 4 bytes become a descriptor of the namespace"],
+        configure: ["bytes", "netlink messages to send there; the 4 bytes at 20 of each become its index"],
       },
     },
   },

@@ -33,11 +33,13 @@ export interface Process {
     nice?: number;
     priority?: number;
     flags?: string[];
-    runtime?: number;
-    deadline?: number;
-    period?: number;
+    /** Nanoseconds, for SCHED_DEADLINE. */
+    runtime?: number | bigint;
+    deadline?: number | bigint;
+    period?: number | bigint;
   };
-  ioPriority?: { class: string; priority: number };
+  ioPriority?: { class: string; priority?: number };
+  /** Of an executed process, never of the first one. Lists: "0-3,7". */
   execCPUAffinity?: { initial?: string; final?: string };
 }
 
@@ -100,6 +102,30 @@ export interface Linux {
   readonlyPaths?: string[];
   mountLabel?: string;
   personality?: { domain: string; flags?: string[] };
+  intelRdt?: IntelRdt;
+  memoryPolicy?: MemoryPolicy;
+  /** By the name of the interface on the host. */
+  netDevices?: Record<string, NetDevice>;
+}
+
+export interface IntelRdt {
+  closID?: string;
+  schemata?: string[];
+  l3CacheSchema?: string;
+  memBwSchema?: string;
+  enableMonitoring?: boolean;
+}
+
+export interface MemoryPolicy {
+  mode: string;
+  /** "0-3,7". */
+  nodes?: string;
+  flags?: string[];
+}
+
+export interface NetDevice {
+  /** In the container; may end in "%d". Absent: as on the host. */
+  name?: string;
 }
 
 export interface Device {

@@ -19,7 +19,17 @@ export const AUDIT_ARCH: Readonly<Record<SeccompArchitecture, number>> = {
   arm: 0x40000028,
 };
 
-/** SCMP_ARCH_* of the OCI configuration; others are of machines that Gantry does not run on. */
+/** Architectures of machines that Gantry does not run on, and whose calls no filter of ours ever sees. */
+export const FOREIGN_ARCHITECTURES: ReadonlySet<string> = new Set(
+  (
+    "LOONGARCH64 M68K MIPS MIPS64 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PARISC PARISC64 PPC PPC64 PPC64LE " +
+    "RISCV64 S390 S390X SH SHEB"
+  )
+    .split(" ")
+    .map((name) => `SCMP_ARCH_${name}`),
+);
+
+/** SCMP_ARCH_* of the OCI configuration, of those that it does. */
 export const OCI_ARCHITECTURES: ReadonlyMap<string, SeccompArchitecture> = new Map([
   ["SCMP_ARCH_X86_64", "x86_64"],
   ["SCMP_ARCH_X86", "x86"],

@@ -14,6 +14,7 @@ import { GantryError } from "../base/errors.ts";
 import type { Seccomp } from "./runtime-spec.ts";
 import {
   AUDIT_ARCH,
+  FOREIGN_ARCHITECTURES,
   MULTIPLEXERS,
   NATIVE_ARCHITECTURE,
   OCI_ARCHITECTURES,
@@ -67,7 +68,8 @@ const byContent = new Map<string, CompiledSeccomp>();
 
 /**
  * The program of a profile, compiled once for each content. The profile must not be changed afterwards.
- * @throws GantryError invalid-argument for unknown actions, operators, flags and a program that is too long.
+ * @throws GantryError invalid-argument for unknown actions, operators, flags, architectures, a notification without a
+ *   listener, and a program that is too long.
  */
 export function compileSeccomp(seccomp: Seccomp, options: CompileOptions = {}): CompiledSeccomp {
   if (options.native !== undefined || options.newerAreMissing !== undefined) return compile(seccomp, options);
@@ -132,10 +134,13 @@ function compile(seccomp: Seccomp, options: CompileOptions): CompiledSeccomp {
     );
   }
   const actions = [seccomp.defaultAction, ...(seccomp.syscalls ?? []).map((rule) => rule.action)];
+  const notifies = actions.includes("SCMP_ACT_NOTIFY");
+  if (notifies && !seccomp.listenerPath)
+    throw new GantryError("invalid-argument", "seccomp: SCMP_ACT_NOTIFY needs a listenerPath");
   return Object.freeze({
     program: assembler.finish(),
-    flags: seccompFlags(seccomp.flags ?? []),
-    notifies: actions.includes("SCMP_ACT_NOTIFY"),
+    flags: seccompFlags(seccomp.flags ?? [], notifies),
+    notifies,
     unknownNames: [...new Set(rules.map(({ name }) => name))].filter((name) => !known.has(name)),
   });
 }
@@ -143,7 +148,13 @@ function compile(seccomp: Seccomp, options: CompileOptions): CompiledSeccomp {
 /** Those of the list that this machine runs; without a list, its own. */
 function usedArchitectures(seccomp: Seccomp, native: SeccompArchitecture): SeccompArchitecture[] {
   const family = [native, ...(SUB_ARCHITECTURES[native] ?? [])];
-  const listed = new Set((seccomp.architectures ?? []).map((name) => OCI_ARCHITECTURES.get(name)));
+  const listed = new Set(
+    (seccomp.architectures ?? []).map((name) => {
+      if (!OCI_ARCHITECTURES.has(name) && !FOREIGN_ARCHITECTURES.has(name))
+        throw new GantryError("invalid-argument", `seccomp: unknown architecture ${JSON.stringify(name)}`);
+      return OCI_ARCHITECTURES.get(name);
+    }),
+  );
   return listed.size === 0 ? [native] : family.filter((name) => listed.has(name) || name === native);
 }
 

@@ -64,6 +64,10 @@ function random(seed: number): (below: number) => number {
 }
 
 const OPERATORS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"];
+const DEFAULTS = ["SCMP_ACT_ALLOW", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY"];
+/** Other than those, as libseccomp refuses a rule that says what the default does. */
+const ACTIONS = ["SCMP_ACT_ERRNO", "SCMP_ACT_ERRNO", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP", "SCMP_ACT_KILL_THREAD"];
+const VALUED = ["SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"];
 const VALUES = [
   0n,
   1n,
@@ -87,21 +91,23 @@ function randomProfile(pick: (below: number) => number): Seccomp {
   const names = [...syscallTable("x86_64").keys()].filter((name) => {
     return !sockets.test(name) && (syscallTable("x86_64").get(name) ?? 999) < 440 && name !== "uretprobe";
   });
-  const defaultAction = pick(2) ? "SCMP_ACT_ALLOW" : "SCMP_ACT_KILL_PROCESS";
+  const defaultAction = DEFAULTS[pick(DEFAULTS.length)] as string;
   const syscalls: SeccompRule[] = [];
   for (const name of names) {
     if (pick(3) === 0) continue;
-    const errnoRet = 1 + pick(4);
-    const action = "SCMP_ACT_ERRNO";
+    const action = ACTIONS[pick(ACTIONS.length)] as string;
+    const rule = { names: [name], action, ...(VALUED.includes(action) && { errnoRet: 1 + pick(4) }) };
     if (pick(4) > 0) {
-      syscalls.push({ names: [name], action, errnoRet });
+      syscalls.push(rule);
       continue;
     }
     if (pick(3) === 0) {
       const index = pick(6);
-      for (const value of [3n, 40n, 0xffffffffn].slice(pick(3))) {
-        syscalls.push({ names: [name], action, errnoRet, args: [{ index, value, op: "SCMP_CMP_EQ" }] });
-      }
+      const tests = [3n, 40n, 0xffffffffn]
+        .slice(pick(3))
+        .map((value) => ({ index, value, op: "SCMP_CMP_EQ" }));
+      if (pick(2)) syscalls.push({ ...rule, args: tests });
+      else for (const test of tests) syscalls.push({ ...rule, args: [test] });
       continue;
     }
     const indices = [0, 1, 2, 3, 4, 5].filter(() => pick(4) === 0);
@@ -109,12 +115,17 @@ function randomProfile(pick: (below: number) => number): Seccomp {
     const args = indices.map((index) => {
       const op = OPERATORS[pick(7)] as string;
       const value = VALUES[pick(VALUES.length)] as bigint;
-      const datum = (VALUES[pick(VALUES.length)] as bigint) & value;
+      const datum = VALUES[pick(VALUES.length)] as bigint;
       return { index, value, valueTwo: op === "MASKED_EQ" ? datum : 0n, op: `SCMP_CMP_${op}` };
     });
-    syscalls.push({ names: [name], action, errnoRet, args });
+    syscalls.push({ ...rule, args });
   }
-  return { defaultAction, architectures: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X32", "SCMP_ARCH_X86"], syscalls };
+  return {
+    defaultAction,
+    architectures: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X32", "SCMP_ARCH_X86"],
+    listenerPath: "/agent",
+    syscalls,
+  };
 }
 
 function libseccompProgram(profile: Seccomp): Uint8Array {
@@ -123,7 +134,10 @@ function libseccompProgram(profile: Seccomp): Uint8Array {
     const conditions = args.map(({ index, op, value, valueTwo }) => {
       return `${index} ${OPERATORS.indexOf(op.replace("SCMP_CMP_", "")) + 1} ${value} ${valueTwo ?? 0}`;
     });
-    lines.push(`rule ${seccompVerdict(action, errnoRet)} ${names[0]} ${args.length} ${conditions.join(" ")}`);
+    // It takes one condition for each argument. Several are alternatives, as runtimes have it.
+    const alternatives = new Set(args.map(({ index }) => index)).size < args.length;
+    for (const tests of alternatives ? conditions.map((condition) => [condition]) : [conditions])
+      lines.push(`rule ${seccompVerdict(action, errnoRet)} ${names[0]} ${tests.length} ${tests.join(" ")}`);
   }
   return execFileSync(join(directory, "generate"), { input: lines.join("\n"), maxBuffer: 1 << 20 });
 }

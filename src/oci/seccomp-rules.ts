@@ -22,17 +22,19 @@ const PLAIN_ACTIONS: Readonly<Record<string, number>> = {
   SCMP_ACT_ALLOW: RET_ALLOW,
 };
 
-/** SECCOMP_FILTER_FLAG_*; TSYNC is meaningless for a process of one thread, and is passed on all the same. */
+/** SECCOMP_FILTER_FLAG_*. */
+const TSYNC = 1;
+const WAIT_KILLABLE_RECV = 32;
 const FLAGS: Readonly<Record<string, number>> = {
-  SECCOMP_FILTER_FLAG_TSYNC: 1,
+  SECCOMP_FILTER_FLAG_TSYNC: TSYNC,
   SECCOMP_FILTER_FLAG_LOG: 2,
   SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
-  SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 32,
+  SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: WAIT_KILLABLE_RECV,
 };
 
-/** What a profile may name, without the action that needs a listener. */
+/** What a profile may name. */
 export const SECCOMP_ACTIONS: readonly string[] = [
-  ...Object.keys(PLAIN_ACTIONS).filter((action) => action !== "SCMP_ACT_NOTIFY"),
+  ...Object.keys(PLAIN_ACTIONS),
   "SCMP_ACT_ERRNO",
   "SCMP_ACT_TRACE",
 ];
@@ -45,7 +47,10 @@ export const SECCOMP_FLAGS: readonly string[] = Object.keys(FLAGS);
  */
 export function seccompVerdict(action: string, errnoRet: number | undefined): number {
   const plain = PLAIN_ACTIONS[action];
-  if (plain !== undefined) return plain;
+  if (plain !== undefined) {
+    if (errnoRet === undefined) return plain;
+    throw new GantryError("invalid-argument", `seccomp: ${action} takes no errnoRet`);
+  }
   const data = errnoRet ?? EPERM;
   if (action === "SCMP_ACT_ERRNO" || action === "SCMP_ACT_TRACE") {
     const limit = action === "SCMP_ACT_ERRNO" ? MAX_ERRNO : 0xffff;
@@ -57,8 +62,12 @@ export function seccompVerdict(action: string, errnoRet: number | undefined): nu
   throw new GantryError("invalid-argument", `seccomp: unknown action ${JSON.stringify(action)}`);
 }
 
-/** @throws GantryError invalid-argument for an unknown flag. */
-export function seccompFlags(flags: readonly string[]): number {
+/**
+ * Without TSYNC where there is a listener, as the kernel has one or the other, and a process about to execute its command
+ * has no other thread to keep in step; without WAIT_KILLABLE_RECV where there is none, as it is about that.
+ * @throws GantryError invalid-argument for an unknown flag.
+ */
+export function seccompFlags(flags: readonly string[], listens: boolean): number {
   let bits = 0;
   for (const flag of flags) {
     const bit = FLAGS[flag];
@@ -66,7 +75,7 @@ export function seccompFlags(flags: readonly string[]): number {
       throw new GantryError("invalid-argument", `seccomp: unknown flag ${JSON.stringify(flag)}`);
     bits |= bit;
   }
-  return bits;
+  return bits & ~(listens ? TSYNC : WAIT_KILLABLE_RECV);
 }
 
 const OPERATORS = {
@@ -111,7 +120,8 @@ export function compileRule(rule: SeccompRule): CompiledRule[] {
     }
     const value = unsigned64(argument.value);
     if (operator !== "masked") return { index: argument.index, operator, value, mask: 0n };
-    return { index: argument.index, operator, value: unsigned64(argument.valueTwo ?? 0), mask: value };
+    // What the mask hides of the value is not compared, as libseccomp has it.
+    return { index: argument.index, operator, value: unsigned64(argument.valueTwo ?? 0) & value, mask: value };
   });
   const distinct = new Set(conditions.map(({ index }) => index)).size === conditions.length;
   if (distinct) return [{ conditions, verdict }];
