@@ -9,7 +9,7 @@ import {
   readAttributes,
   type NetlinkMessage,
   type NetlinkReply,
-} from "./netlink-message.ts";
+} from "../netlink/netlink-message.ts";
 
 const RTM_NEWADDR = 20;
 const RTM_GETADDR = 22;

@@ -27,7 +27,7 @@ import {
   setLinkAlias,
   type Link,
 } from "./link-message.ts";
-import { exchange } from "./netlink-exchange.ts";
+import { exchange } from "../netlink/netlink-exchange.ts";
 
 export interface BridgeOptions {
   bridge: string;

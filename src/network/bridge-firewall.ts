@@ -20,8 +20,8 @@ import { GantryError } from "../base/errors.ts";
 import { KeyedMutex } from "../base/mutex.ts";
 import { NETLINK_NETFILTER, openNetlinkSocket } from "../native/netlink.ts";
 import { ipBytes, type IpFamily, type IpSubnet } from "./ip-address.ts";
-import { exchange, NetlinkError } from "./netlink-exchange.ts";
-import type { NetlinkMessage, NetlinkReply } from "./netlink-message.ts";
+import { exchange, NetlinkError } from "../netlink/netlink-exchange.ts";
+import type { NetlinkMessage, NetlinkReply } from "../netlink/netlink-message.ts";
 import {
   compare,
   destinationNat,

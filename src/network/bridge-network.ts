@@ -21,7 +21,7 @@ import { BridgeLeases, type LeaseTable } from "./bridge-leases.ts";
 import { forgetUdpFlows } from "./conntrack.ts";
 import { formatIp, parseSubnet, subnetSize, type IpAddress, type IpSubnet } from "./ip-address.ts";
 import { deleteLink } from "./link-message.ts";
-import { exchange } from "./netlink-exchange.ts";
+import { exchange } from "../netlink/netlink-exchange.ts";
 import { createPodLink, deletePodLink, POD_INTERFACE, podLinkName, reattachPodLinks } from "./pod-link.ts";
 import type { PodNetwork, PodNetworkRequest, PodNetworkResult, PortMapping } from "./pod-network.ts";
 

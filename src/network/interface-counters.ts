@@ -4,7 +4,7 @@
  */
 import { netlinkRequestEach, NETLINK_ROUTE } from "../native/netlink.ts";
 import { listLinks, RTM_NEWLINK } from "./link-message.ts";
-import { encodeMessages, NLMSG_HEADER_BYTES } from "./netlink-message.ts";
+import { encodeMessages, NLMSG_HEADER_BYTES } from "../netlink/netlink-message.ts";
 
 /** Since the interface was made. */
 export interface InterfaceCounters {

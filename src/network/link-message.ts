@@ -11,7 +11,7 @@ import {
   readAttributes,
   type NetlinkMessage,
   type NetlinkReply,
-} from "./netlink-message.ts";
+} from "../netlink/netlink-message.ts";
 
 export const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;

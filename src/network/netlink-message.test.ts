@@ -11,7 +11,7 @@ import {
   encodeMessages,
   listAttributes,
   readAttributes,
-} from "./netlink-message.ts";
+} from "../netlink/netlink-message.ts";
 import { nftAddElements, nftAddMap, nftBatch } from "./nftables-message.ts";
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");

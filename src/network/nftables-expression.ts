@@ -4,7 +4,7 @@
  *
  * Registers are the 4-byte ones, 0 to 15; a field of a concatenated key takes whole registers, one after the other.
  */
-import type { AttributeWriter } from "./netlink-message.ts";
+import type { AttributeWriter } from "../netlink/netlink-message.ts";
 
 /** Writes the expression's name and data into a list element. */
 export type Expression = (element: AttributeWriter) => void;

@@ -13,7 +13,7 @@ import {
   readAttributes,
   type NetlinkMessage,
   type NetlinkReply,
-} from "./netlink-message.ts";
+} from "../netlink/netlink-message.ts";
 import type { Expression } from "./nftables-expression.ts";
 
 const NFNL_SUBSYS_NFTABLES = 10;

@@ -20,7 +20,7 @@ import {
   setHairpin,
   setMaster,
 } from "./link-message.ts";
-import { exchange } from "./netlink-exchange.ts";
+import { exchange } from "../netlink/netlink-exchange.ts";
 
 export const POD_INTERFACE = "eth0";
 

@@ -11,6 +11,7 @@ import { checkSysctls } from "../base/sysctl.ts";
 import type { CgroupEntries } from "./cgroup.ts";
 import { addDevices } from "./plan-devices.ts";
 import { addHooks } from "./plan-hooks.ts";
+import type { NetDeviceMove } from "./net-devices.ts";
 import { beginHostPhase, needsHostPhase } from "./plan-host-phase.ts";
 import { addMount, rootPath } from "./plan-mounts.ts";
 import {
@@ -67,6 +68,8 @@ export interface PlanOptions {
   keyring?: string;
   /** Descriptors 3 … 3+n-1 that the command inherits. */
   preserveFds?: number;
+  /** Of linux.netDevices, as they have been looked up. */
+  netDevices?: readonly NetDeviceMove[];
   /** State for the hooks' standard input, without `status` and `pid`, which are added. */
   hookState?: Record<string, unknown>;
   /** Continue when a lower oom_score_adj is refused for lack of CAP_SYS_RESOURCE. Default true. */
@@ -86,6 +89,14 @@ function launchFlags(process: Process, options: PlanOptions): number {
   const { gateWait, gateFifo, terminal, oldKernel } = PLAN_TABLE.constants.launch;
   const gate = options.gate === "wait" ? gateWait : options.gate === "none" ? 0 : gateFifo;
   return gate | (process.terminal ? terminal : 0) | (options.oldKernel ? oldKernel : 0);
+}
+
+/** Before sysctls, which may be about them. */
+function addNetDevices(plan: PlanWriter, devices: readonly NetDeviceMove[]): void {
+  if (devices.length === 0) return;
+  plan.add("rendezvous", {});
+  for (const device of devices) plan.add("parentNetDevice", device);
+  plan.add("release", {});
 }
 
 /** Sysctls of the host's namespaces are refused: a configuration must not change the host (CVE-2022-0811). */
@@ -169,6 +180,7 @@ function addRoot(
   const sources = { cgroup: options.cgroup, images, classic: options.oldKernel ?? false, label };
   for (const mount of spec.mounts ?? []) addMount(plan, mount, sources);
   addDevices(plan, spec);
+  addNetDevices(plan, options.netDevices ?? []);
   addKernelValues(plan, spec);
   for (const path of options.directories ?? []) plan.add("makeDirectory", { path: rootPath(path) });
   if (process.cwd !== "/") plan.add("makeDirectory", { path: rootPath(process.cwd) });

@@ -5,6 +5,7 @@
 import { getSystemErrorMap } from "node:util";
 import { errorMessage, GantryError, type ErrorKind } from "../base/errors.ts";
 import { decodePlan, type PlanOperation } from "./plan-decode.ts";
+import { operationField } from "./plan-explain-fields.ts";
 
 export interface PlanError {
   /** Index in the plan's list of operations, -1 before the first. */
@@ -135,8 +136,6 @@ function subject(operation: PlanOperation | undefined): string {
       return `hook ${operation.values.path}`;
     case "user":
       return `set user ${operation.values.uid}:${operation.values.gid}`;
-    case "securityLabel":
-      return `set security label ${operation.values.label}`;
     default:
       return operation.name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
   }
@@ -149,6 +148,7 @@ function kindOf(operation: PlanOperation | undefined, error: PlanError): ErrorKi
   const asked =
     name === "bind" || name === "prepareBind" || name === "keepSource" || name === "joinNamespace";
   if (asked && (reason === "ENOENT" || reason === "ENOTDIR")) return "failed-precondition";
+  if (operation && operationField(operation)) return KINDS[reason] ?? "failed-precondition";
   if (operation?.name === "hook" || operation?.name === "parentHook") return "failed-precondition";
   return KINDS[reason] ?? "internal";
 }
@@ -175,6 +175,12 @@ export function explainPlanError(plan: Uint8Array, error: PlanError): GantryErro
   const where = error.path !== "" && !what.includes(error.path) ? ` ${error.path}` : "";
   if (error.syscall === ID_MAP_CALL)
     return new GantryError("failed-precondition", `${what}: ${explainIdMap(error)}`);
+  const field = operation && operationField(operation);
+  if (field) {
+    const said = field.reasons[errnoName(error.errno)];
+    const call = `${error.syscall}: ${errnoName(error.errno)}`;
+    return new GantryError(kindOf(operation, error), `${field.path}: ${said ? `${said} (${call})` : call}`);
+  }
   const ran = /^hook (exit|signal) (\d+)$/.exec(error.syscall);
   const reason = ran
     ? `${ran[1] === "exit" ? "exit status" : "killed by signal"} ${ran[2]}`
