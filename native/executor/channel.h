@@ -8,13 +8,13 @@
 #include "launch.h"
 
 enum channel_kind {
-    CHANNEL_END = 0,     /* end of file */
-    CHANNEL_FAILED = 1,  /* process: an operation failed; `failure` tells which */
-    CHANNEL_REACHED = 2, /* process: stands at a rendezvous */
-    CHANNEL_READY = 3,   /* process: stands at the gate */
-    CHANNEL_CONSOLE = 4, /* process: a pty's master comes with this */
-    CHANNEL_FORKED = 5,  /* process: `pid` goes on in its place */
-    CHANNEL_RELEASE = 6, /* launcher: go on */
+    CHANNEL_END = 0,      /* end of file */
+    CHANNEL_FAILED = 1,   /* process: an operation failed; `failure` tells which */
+    CHANNEL_REACHED = 2,  /* process: stands at a rendezvous */
+    CHANNEL_READY = 3,    /* process: stands at the gate */
+    CHANNEL_CONSOLE = 4,  /* process: a pty's master comes with this */
+    CHANNEL_FORKED = 5,   /* process: `pid` goes on in its place */
+    CHANNEL_RELEASE = 6,  /* launcher: go on */
     CHANNEL_LISTENER = 7, /* process: its filter's listener comes with this */
 };
 

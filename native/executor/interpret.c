@@ -137,7 +137,8 @@ static int op_rendezvous(struct plan_context *context, const struct wire_record 
 
 static int op_gate(struct plan_context *context, const struct wire_record *record) {
     (void)record;
-    /* Behind a filter with a listener, the launcher knows already; what the filter does to sendmsg(2) is open. */
+    /* Behind a filter with a listener, the launcher knows already; what the filter does to sendmsg(2) is
+     * open. */
     if (!context->listened && channel_signal(context->sync, CHANNEL_READY) < 0)
         return plan_fail(context, "sendmsg", NULL);
     if (context->gate < 0) return wait_release(context);

@@ -1,8 +1,8 @@
 /*
  * A filter with a listener. What it does to the process's own calls is open: the one that would hand the
- * listener over may be refused, or wait for an agent that does not have it yet. So a thread does that which was
- * there before the filter, and is not subject to it. The process makes no call until the launcher has passed
- * the listener on: it looks at a word of memory.
+ * listener over may be refused, or wait for an agent that does not have it yet. So a thread does that which
+ * was there before the filter, and is not subject to it. The process makes no call until the launcher has
+ * passed the listener on: it looks at a word of memory.
  */
 #define _GNU_SOURCE
 #include "channel.h"
@@ -30,7 +30,8 @@ struct messenger {
     atomic_int outcome;  /* PENDING, 0, or a negative errno */
 };
 
-/* In the thread. It shares the stack protector and errno with the process, which touches neither meanwhile. */
+/* In the thread. It shares the stack protector and errno with the process, which touches neither meanwhile.
+ */
 static int messenger_main(void *argument) {
     struct messenger *messenger = argument;
     int listener;
@@ -64,8 +65,8 @@ int op_seccomp_listen(struct plan_context *context, const struct wire_record *re
     int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
     if (clone(messenger_main, stack + sizeof(stack), flags, &messenger) < 0)
         return plan_fail(context, "clone", NULL);
-    long listener = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-                            op.flags | SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter);
+    long listener =
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, op.flags | SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter);
     int error = errno;
     atomic_store(&messenger.listener, listener < 0 ? NEVER : (int)listener);
     if (listener < 0) return plan_fail_with(context, error, "seccomp", NULL);

@@ -1,7 +1,7 @@
 /*
- * Moving a network interface of the launcher's network namespace into the process's. The netlink messages came
- * with the plan; what only the kernel knows then is put in here: the descriptor of the namespace, and the index
- * that the interface has there.
+ * Moving a network interface of the launcher's network namespace into the process's. The netlink messages
+ * came with the plan; what only the kernel knows then is put in here: the descriptor of the namespace, and
+ * the index that the interface has there.
  */
 #define _GNU_SOURCE
 #include "operations.h"
@@ -93,8 +93,7 @@ int op_net_device(struct plan_context *context, const struct wire_record *record
     if (!procfs_process_name(context, "ns/net", path, sizeof(path))) return plan_malformed(context);
     PLAN_FD here = -1, here_query = -1, there_route = -1, there_query = -1;
     /* A magic link, below a procfs root that has been verified. */
-    PLAN_FD there =
-        procfs_root(context) < 0 ? -1 : openat(procfs_root(context), path, O_RDONLY | O_CLOEXEC);
+    PLAN_FD there = procfs_root(context) < 0 ? -1 : openat(procfs_root(context), path, O_RDONLY | O_CLOEXEC);
     if (there < 0) return plan_fail(context, "openat", path);
     if (open_sockets(&here, &here_query) < 0 ||
         open_sockets_there(context, there, &there_route, &there_query) < 0)

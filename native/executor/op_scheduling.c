@@ -32,7 +32,7 @@ int op_scheduler(struct plan_context *context, const struct wire_record *record)
                                      .deadline = op.deadline,
                                      .period = op.period};
     return syscall(SYS_sched_setattr, context->pid, &attr, 0) < 0 ? plan_fail(context, "sched_setattr", NULL)
-                                                                 : 0;
+                                                                  : 0;
 }
 
 int op_io_priority(struct plan_context *context, const struct wire_record *record) {

@@ -7,7 +7,12 @@
 import { NETLINK_NETFILTER } from "../native/netlink.ts";
 import { ipFromBytes, type IpAddress } from "./ip-address.ts";
 import { exchange } from "../netlink/netlink-exchange.ts";
-import { AttributeWriter, NLM_F_DUMP, readAttributes, type NetlinkMessage } from "../netlink/netlink-message.ts";
+import {
+  AttributeWriter,
+  NLM_F_DUMP,
+  readAttributes,
+  type NetlinkMessage,
+} from "../netlink/netlink-message.ts";
 
 const NFNL_SUBSYS_CTNETLINK = 1;
 const IPCTNL_MSG_CT_NEW = 0;

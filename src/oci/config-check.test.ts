@@ -59,6 +59,36 @@ test("what is wrong is named by its path", () => {
     ["linux.devices", [{ type: "x", path: "/dev/x" }]],
     ["linux.resources.memory.limit", "1G"],
     ["linux.seccomp", { defaultAction: 1 }],
+    ["linux.seccomp.defaultAction", "SCMP_ACT_NOTHING"],
+    ["linux.seccomp", { defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_Z80"] }],
+    ["linux.seccomp", { defaultAction: "SCMP_ACT_ALLOW", flags: ["SECCOMP_FILTER_FLAG_NOTHING"] }],
+    ["linux.seccomp", { defaultAction: "SCMP_ACT_ALLOW", syscalls: [{ names: [], action: "SCMP_ACT_LOG" }] }],
+    ["linux.seccomp", { defaultAction: "SCMP_ACT_ALLOW", listenerPath: "relative" }],
+    ["linux.seccomp", { defaultAction: "SCMP_ACT_ALLOW", listenerMetadata: "x" }],
+    ["process.scheduler", { policy: "SCHED_NOTHING" }],
+    ["process.scheduler", { policy: "SCHED_OTHER", nice: 20 }],
+    ["process.scheduler", { policy: "SCHED_FIFO", nice: 1, priority: 1 }],
+    ["process.scheduler", { policy: "SCHED_BATCH", priority: 1 }],
+    ["process.scheduler", { policy: "SCHED_OTHER", flags: ["SCHED_FLAG_NOTHING"] }],
+    ["process.ioPriority", { class: "IOPRIO_CLASS_BE", priority: 8 }],
+    ["process.ioPriority.class", "IOPRIO_CLASS_NONE"],
+    ["process.execCPUAffinity.initial", "all"],
+    ["process.rlimits", ["RLIMIT_CPU", "RLIMIT_CPU"].map((type) => ({ type, soft: 1, hard: 1 }))],
+    ["linux.personality.domain", "SOLARIS"],
+    ["linux.personality", { domain: "LINUX", flags: ["X"] }],
+    ["linux.timeOffsets", { boottime: { secs: 1 } }],
+    ["linux.timeOffsets", { realtime: { secs: 1 } }],
+    ["linux.memoryPolicy.mode", "MPOL_NOTHING"],
+    ["linux.memoryPolicy", { mode: "MPOL_BIND", nodes: "zero" }],
+    ["linux.memoryPolicy", { mode: "MPOL_BIND", nodes: "0", flags: ["MPOL_F_NOTHING"] }],
+    ["linux.intelRdt.closID", "a/b"],
+    ["linux.intelRdt.closID", "mon_groups"],
+    ["linux.intelRdt.memBwSchema", "L3:0=f"],
+    ["linux.intelRdt.schemata", ["L3:0=f\nMB:0=10"]],
+    ["linux.intelRdt.enableCMT", true],
+    ["linux.netDevices", { "a b": {} }],
+    ["linux.netDevices", { eth0: { name: "longer-than-a-name" } }],
+    ["linux.netDevices", { eth0: { name: "%s" } }],
     ["linux.sysctl", { a: 1 }],
   ];
   for (const [path, value] of cases) {
@@ -77,6 +107,10 @@ test("parts that do not go together", () => {
   const without = JSON.parse(JSON.stringify(exampleSpec())) as ReturnType<typeof exampleSpec>;
   if (without.linux) without.linux.namespaces = [{ type: "mount" }];
   assert.throws(() => parseSpec(JSON.stringify(without), "config.json"), /hostname/);
+  assert.throws(
+    () => parseSpec(JSON.stringify({ ...without, linux: { netDevices: { eth0: {} } } }), "config.json"),
+    /hostname|netDevices/,
+  );
   assert.throws(
     () => parseSpec(changed("linux.uidMappings", [{ containerID: 0, hostID: 1, size: 1 }]), "config.json"),
     /uidMappings/,

@@ -93,12 +93,16 @@ export const intelRdt = v.object({
 const INTERFACE = /^(?!\.{1,2}$)[^\s/:\0]+$/;
 
 /** At most 15 bytes. A "%d" of the container's name is a number that the kernel finds. */
-export const isInterfaceName = (name: string): boolean => INTERFACE.test(name) && Buffer.byteLength(name) < 16;
+export const isInterfaceName = (name: string): boolean =>
+  INTERFACE.test(name) && Buffer.byteLength(name) < 16;
 
 export const netDevices = v.record(
   v.pipe(
     v.string(),
-    v.check((name) => isInterfaceName(name) && !name.includes("%"), "Expected the name of a network interface"),
+    v.check(
+      (name) => isInterfaceName(name) && !name.includes("%"),
+      "Expected the name of a network interface",
+    ),
   ),
   v.object({
     name: o(
@@ -165,7 +169,6 @@ export function checkKernelFields(spec: Spec, fail: (message: string) => never):
   if (listenerMetadata && !listenerPath) fail("linux.seccomp.listenerMetadata: needs listenerPath");
   const { policy = "", nice, priority } = process?.scheduler ?? {};
   const realTime = policy === "SCHED_FIFO" || policy === "SCHED_RR";
-  if (nice && (realTime || policy === "SCHED_DEADLINE"))
-    fail(`process.scheduler.nice: ${policy} has none`);
+  if (nice && (realTime || policy === "SCHED_DEADLINE")) fail(`process.scheduler.nice: ${policy} has none`);
   if (priority && !realTime) fail(`process.scheduler.priority: ${policy} has none`);
 }

@@ -143,7 +143,11 @@ function removeDirectory(path: string): void {
 /** "L3:0=7f0;1=1f", taken apart: the resource, and its value in each domain. Masks are compared as numbers. */
 function parseSchema(line: string): { resource: string; values: Map<string, string> } {
   const [resource = "", rest = ""] = line.trim().split(":", 2);
-  const bare = (value: string): string => value.trim().replace(/^0+(?=.)/, "").toLowerCase();
+  const bare = (value: string): string =>
+    value
+      .trim()
+      .replace(/^0+(?=.)/, "")
+      .toLowerCase();
   const values = rest.split(";").map((entry): [string, string] => {
     const [domain = "", value = ""] = entry.split("=", 2);
     return [bare(domain), bare(value)];
@@ -160,7 +164,10 @@ function checkSchemata(group: string, asked: readonly string[]): void {
     const found = present.find((schema) => schema.resource === resource);
     const equal = found && [...values].every(([domain, value]) => found.values.get(domain) === value);
     if (!equal)
-      throw new GantryError("failed-precondition", `class ${JSON.stringify(group)} exists, and not with ${line}`);
+      throw new GantryError(
+        "failed-precondition",
+        `class ${JSON.stringify(group)} exists, and not with ${line}`,
+      );
   }
 }
 

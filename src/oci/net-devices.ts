@@ -72,7 +72,12 @@ async function prepare(host: string, wanted: string): Promise<NetDeviceMove> {
   const index = link.payload.readInt32LE(4);
   if (link.payload.readUInt32LE(8) & IFF_LOOPBACK)
     throw new GantryError("invalid-argument", "a loopback interface stays in its network namespace");
-  const list = { type: RTM_GETADDR, flags: NLM_F_DUMP, payload: Buffer.alloc(8), description: "list addresses" };
+  const list = {
+    type: RTM_GETADDR,
+    flags: NLM_F_DUMP,
+    payload: Buffer.alloc(8),
+    description: "list addresses",
+  };
   const addresses = await exchange({ protocol: NETLINK_ROUTE, messages: [list] });
   const template = wanted.includes("%d");
   const name = template ? `gantry${index}` : wanted;

@@ -20,7 +20,10 @@ function limit(resource: number, soft: bigint, hard: bigint): Field {
     path: `process.rlimits: ${name}`,
     reasons: {
       EPERM: `a hard limit of ${hard} is more than the runtime has, and it has no CAP_SYS_RESOURCE to raise it`,
-      EINVAL: soft > hard ? `the soft limit ${soft} is more than the hard one ${hard}` : "the kernel has no such limit",
+      EINVAL:
+        soft > hard
+          ? `the soft limit ${soft} is more than the hard one ${hard}`
+          : "the kernel has no such limit",
     },
   };
 }
@@ -45,7 +48,10 @@ export function operationField(operation: PlanOperation): Field | undefined {
     case "ioPriority":
       return {
         path: "process.ioPriority",
-        reasons: { EPERM: CAPABILITY("CAP_SYS_ADMIN or CAP_SYS_NICE"), ENOSYS: "this kernel has no I/O priorities" },
+        reasons: {
+          EPERM: CAPABILITY("CAP_SYS_ADMIN or CAP_SYS_NICE"),
+          ENOSYS: "this kernel has no I/O priorities",
+        },
       };
     case "cpuAffinity":
       return {
@@ -104,7 +110,7 @@ export function operationField(operation: PlanOperation): Field | undefined {
     case "securityLabel": {
       const apparmor = operation.values.attribute.startsWith("apparmor");
       return {
-        path: `${apparmor ? "process.apparmorProfile" : "process.selinuxLabel"} ${operation.values.label}`,
+        path: `${apparmor ? "process.apparmorProfile" : "process.selinuxLabel"} ${operation.values.label.replace(/^exec /, "")}`,
         reasons: {
           ...(apparmor && { ENOENT: "this kernel has no AppArmor, or no such profile is loaded" }),
           EINVAL: apparmor ? "this kernel has no AppArmor" : "this kernel has no SELinux, or no such label",

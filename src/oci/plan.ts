@@ -479,7 +479,10 @@ export const PLAN_TABLE = {
       fields: {
         host: ["string", "its name here, for messages"],
         name: ["string", "its name there, by which it is found"],
-        move: ["bytes", "netlink message to send here; its last 4 bytes become a descriptor of the namespace"],
+        move: [
+          "bytes",
+          "netlink message to send here; its last 4 bytes become a descriptor of the namespace",
+        ],
         configure: ["bytes", "netlink messages to send there; the 4 bytes at 20 of each become its index"],
       },
     },

@@ -66,7 +66,13 @@ function random(seed: number): (below: number) => number {
 const OPERATORS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"];
 const DEFAULTS = ["SCMP_ACT_ALLOW", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY"];
 /** Other than those, as libseccomp refuses a rule that says what the default does. */
-const ACTIONS = ["SCMP_ACT_ERRNO", "SCMP_ACT_ERRNO", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP", "SCMP_ACT_KILL_THREAD"];
+const ACTIONS = [
+  "SCMP_ACT_ERRNO",
+  "SCMP_ACT_ERRNO",
+  "SCMP_ACT_TRACE",
+  "SCMP_ACT_TRAP",
+  "SCMP_ACT_KILL_THREAD",
+];
 const VALUED = ["SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"];
 const VALUES = [
   0n,

@@ -121,7 +121,12 @@ export function compileRule(rule: SeccompRule): CompiledRule[] {
     const value = unsigned64(argument.value);
     if (operator !== "masked") return { index: argument.index, operator, value, mask: 0n };
     // What the mask hides of the value is not compared, as libseccomp has it.
-    return { index: argument.index, operator, value: unsigned64(argument.valueTwo ?? 0) & value, mask: value };
+    return {
+      index: argument.index,
+      operator,
+      value: unsigned64(argument.valueTwo ?? 0) & value,
+      mask: value,
+    };
   });
   const distinct = new Set(conditions.map(({ index }) => index)).size === conditions.length;
   if (distinct) return [{ conditions, verdict }];

@@ -7,6 +7,7 @@ import { createCgroupManager } from "../cgroup-manager.ts";
 import type { CgroupManager } from "../cgroup.ts";
 import { parseSpec } from "../config-check.ts";
 import { planForContainer } from "../container-plan.ts";
+import { prepareIntelRdt, removeIntelRdt } from "../intel-rdt.ts";
 import type { Process, Resources, Spec } from "../runtime-spec.ts";
 import { DEFAULT_DEVICE_RULES } from "../spec-defaults.ts";
 import type { CommandContext } from "./command-context.ts";
@@ -22,6 +23,7 @@ import {
   type StoredContainer,
 } from "./container-state.ts";
 import { CREATE_OPTIONS, type CreateOptions } from "./create-options.ts";
+import { entriesWithClass, grantedProcess, netDeviceMoves } from "./launch-preparation.ts";
 import { launch, launchAndStay, type LaunchedChild, type LaunchOptions } from "./launcher.ts";
 import { writePidFile } from "./pid-file.ts";
 
@@ -75,22 +77,29 @@ async function makeContainer<T extends { pid: number }>(
     const cgroups = createCgroupManager();
     const cgroup = await cgroups.create(cgroupPath, resourcesWithDevices(spec));
     undo.push("remove the cgroup", () => removeCgroup(cgroups, cgroupPath));
+    prepareIntelRdt(spec.linux?.intelRdt, id);
+    undo.push("remove the resctrl class", () => removeIntelRdt(spec.linux?.intelRdt, id));
 
     const { consoleAddon } = await import("../../native/console.ts");
     const fifo = fifoPath(root, id);
     consoleAddon.makeFifo(fifo, 0o600);
-    const plan = planForContainer(spec.process ? spec : { ...spec, process: NO_PROCESS }, {
-      rootfs: { type: "bind", source: rootfs, readonly: false },
-      cgroup: cgroup.entries(),
-      gate: { fifo },
-      hostPhase: losesHost(spec),
-      checkCommand: spec.process !== undefined,
-      noPivot: options.noPivot,
-      preserveFds: options.preserveFds,
-      hookState: hookState(spec, id, bundle),
-      ...(hasHooks(spec) ? { rootfsTarget: rootfs } : {}),
-      ...(!options.noNewKeyring ? { keyring: `_ses.${id}` } : {}),
-    });
+    const granted = grantedProcess(spec.process ?? NO_PROCESS, log);
+    const plan = planForContainer(
+      { ...spec, process: granted },
+      {
+        rootfs: { type: "bind", source: rootfs, readonly: false },
+        cgroup: entriesWithClass(cgroup.entries(), spec, id),
+        netDevices: await netDeviceMoves(spec),
+        gate: { fifo },
+        hostPhase: losesHost(spec),
+        checkCommand: spec.process !== undefined,
+        noPivot: options.noPivot,
+        preserveFds: options.preserveFds,
+        hookState: hookState(spec, id, bundle),
+        ...(hasHooks(spec) ? { rootfsTarget: rootfs } : {}),
+        ...(!options.noNewKeyring ? { keyring: `_ses.${id}` } : {}),
+      },
+    );
     const launched = await start({
       plan,
       directory: containerDirectory(root, id),

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { errorKind, errorMessage, GantryError } from "../../base/errors.ts";
 import { processAddon } from "../../native/process.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
+import { removeIntelRdt } from "../intel-rdt.ts";
 import type { CommandContext } from "./command-context.ts";
 import { declareCommand } from "./command-declaration.ts";
 import {
@@ -50,6 +51,7 @@ export async function deleteContainer(context: CommandContext, id: string, force
         }
       }
       await removeCgroup(createCgroupManager(), container.cgroupPath);
+      removeIntelRdt(container.spec.linux?.intelRdt, id);
       const state = containerState(root, container);
       forgetContainer(root, id);
       for (const hook of container.spec.hooks?.poststop ?? []) {

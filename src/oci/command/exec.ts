@@ -12,12 +12,14 @@ import type { CommandContext } from "./command-context.ts";
 import { declareCommand } from "./command-declaration.ts";
 import {
   containerDirectory,
+  containerState,
   containerStatus,
   loadContainer,
   type StoredContainer,
 } from "./container-state.ts";
 import { EXEC_OPTIONS, type ExecOptions } from "./exec-options.ts";
 import { SignalForwarder, waitInForeground } from "./foreground.ts";
+import { agentState, entriesWithClass, grantedProcess } from "./launch-preparation.ts";
 import { launch, launchAndStay, type LaunchOptions } from "./launcher.ts";
 import { writePidFile } from "./pid-file.ts";
 import { ForegroundTerminal } from "./terminal.ts";
@@ -41,14 +43,17 @@ export async function exec(
   if (containerStatus(context.root, container) !== "running") {
     throw new GantryError("failed-precondition", "cannot exec in a container that is not running");
   }
-  const process = options.process ? readProcess(options.process) : execProcess(container, command, options);
+  const asked = options.process ? readProcess(options.process) : execProcess(container, command, options);
+  const process = grantedProcess(asked, context.log);
   if (!process.args?.length) throw new GantryError("invalid-argument", "no command to run");
   const cgroup = createCgroupManager().load(container.cgroupPath);
-  const plan = planForExec(container.spec, process, {
-    cgroup: cgroup.entries(),
+  const launchOptions = {
+    cgroup: entriesWithClass(cgroup.entries(), container.spec, id),
     noPivot: container.noPivot,
     preserveFds: options.preserveFds,
-  });
+  };
+  const state = agentState(containerState(context.root, container));
+  const plan = planForExec(container.spec, process, launchOptions, state);
   const directory = containerDirectory(context.root, id);
   const common: LaunchOptions = { plan, directory, joinPid: container.pid, preserveFds: options.preserveFds };
   const written = (pid: number): void => {

@@ -3,6 +3,7 @@
  * runtime, not of the kernel it happens to run on.
  */
 import { CAPABILITY_NAMES } from "../capabilities.ts";
+import { MEMORY_POLICIES, MEMORY_POLICY_FLAGS } from "../plan-constants.ts";
 import { KNOWN_MOUNT_OPTIONS } from "../plan-mount-options.ts";
 import { NAMESPACE_TYPES } from "../runtime-spec.ts";
 import { OCI_ARCHITECTURES } from "../seccomp-architecture.ts";
@@ -35,7 +36,9 @@ export function features(): Record<string, unknown> {
       },
       apparmor: { enabled: true },
       selinux: { enabled: true },
-      intelRdt: { enabled: false },
+      intelRdt: { enabled: true, schemata: true, monitoring: true },
+      memoryPolicy: { modes: Object.keys(MEMORY_POLICIES), flags: Object.keys(MEMORY_POLICY_FLAGS) },
+      netDevices: { enabled: true },
       mountExtensions: { idmap: { enabled: true } },
     },
   };
