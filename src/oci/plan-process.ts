@@ -99,11 +99,14 @@ export interface IdentityOptions {
 /** The sets to have until the end, and those to wait with at the gate. */
 function capabilitySets(process: Process, seccomp: boolean): PlanValues<"capabilities">[] {
   const names = process.capabilities ?? {};
+  const permitted = capabilityMask(names.permitted ?? []);
+  const inheritable = capabilityMask(names.inheritable ?? []);
   const final = {
     effective: capabilityMask(names.effective ?? []),
-    permitted: capabilityMask(names.permitted ?? []),
-    inheritable: capabilityMask(names.inheritable ?? []),
-    ambient: capabilityMask(names.ambient ?? []),
+    permitted,
+    inheritable,
+    /* One that is not in both cannot be granted, and is no reason to fail (config.md, "Linux Process"). */
+    ambient: capabilityMask(names.ambient ?? []) & permitted & inheritable,
   };
   if (!seccomp || process.noNewPrivileges || final.effective & CAP_SYS_ADMIN) return [final];
   return [

@@ -1,5 +1,6 @@
 /** What every command of gantry-oci gets from the global options, and how it reports. */
 import { appendFileSync } from "node:fs";
+import { getSystemErrorMap } from "node:util";
 import { errorMessage } from "../../base/errors.ts";
 
 export interface CommandContext {
@@ -31,7 +32,7 @@ export class CommandLog {
 
   /** Also to standard error, as it is, where the log is a file. */
   error(error: unknown): void {
-    const message = errorMessage(error);
+    const message = inWords(errorMessage(error));
     this.#write("error", message);
     if (this.#path !== undefined) process.stderr.write(`${message}\n`);
   }
@@ -45,4 +46,15 @@ export class CommandLog {
     if (this.#path === undefined) process.stderr.write(`${line}\n`);
     else appendFileSync(this.#path, `${line}\n`, { mode: 0o600 });
   }
+}
+
+/**
+ * An errno's name at the end of a message as its text: engines look for "no such file or directory" and "permission
+ * denied" when they choose an exit status.
+ */
+function inWords(message: string): string {
+  return message.replace(/(?<=: )E[A-Z0-9]+$/, (name) => {
+    for (const [, [known, text]] of getSystemErrorMap()) if (known === name) return text;
+    return name;
+  });
 }

@@ -7,6 +7,10 @@ export interface CommandEntry {
 }
 
 export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  checkpoint: {
+    summary: "not implemented",
+    load: async () => (await import("./checkpoint.ts")).checkpointCommand,
+  },
   create: {
     summary: "make a container; its process waits for start",
     load: async () => (await import("./create.ts")).createCommand,
@@ -14,6 +18,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   delete: {
     summary: "remove a stopped container",
     load: async () => (await import("./delete.ts")).deleteCommand,
+  },
+  events: {
+    summary: "print counters of a container, and its OOM kills, as JSON",
+    load: async () => (await import("./events.ts")).eventsCommand,
   },
   exec: {
     summary: "run a further process in a container",
@@ -38,6 +46,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   ps: {
     summary: "show the processes of a container, by ps(1) and its options",
     load: async () => (await import("./ps.ts")).psCommand,
+  },
+  restore: {
+    summary: "not implemented",
+    load: async () => (await import("./checkpoint.ts")).restoreCommand,
   },
   resume: {
     summary: "let the processes of a paused container go on",

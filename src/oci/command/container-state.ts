@@ -69,9 +69,16 @@ export interface ContainerState {
 /** @throws GantryError invalid-argument for an id that cannot be a directory's name. */
 export function containerDirectory(root: string, id: string): string {
   if (!ID.test(id) || id === "." || id === "..") {
-    throw new GantryError("invalid-argument", `invalid container id ${JSON.stringify(id)}`);
+    throw new GantryError(
+      "invalid-argument",
+      id === "" ? "container id cannot be empty" : `invalid container id ${shortened(JSON.stringify(id))}`,
+    );
   }
   return join(root, id);
+}
+
+function shortened(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
 export function fifoPath(root: string, id: string): string {
@@ -153,7 +160,7 @@ export function reserveContainer(root: string, id: string): void {
     mkdirSync(containerDirectory(root, id), { mode: 0o700 });
   } catch (error) {
     if (errnoCode(error) === "EEXIST")
-      throw new GantryError("already-exists", `container with id "${id}" exists already`);
+      throw new GantryError("already-exists", `container with id "${id}" already exists`);
     throw error;
   }
 }

@@ -20,6 +20,13 @@ export const EXEC_OPTIONS = {
   "no-new-privs": { kind: "flag", help: "set no_new_privs" },
   apparmor: { kind: "value", value: "profile", help: "AppArmor profile" },
   "process-label": { kind: "value", value: "label", help: "SELinux label" },
+  cgroup: {
+    kind: "list",
+    value: "[controller:]path",
+    help: "group below the container's that the process is put in; it must exist",
+  },
+  "ignore-paused": { kind: "flag", help: "also in a paused container; it runs when that is resumed" },
+  "no-subreaper": { kind: "flag", help: "without effect" },
   "preserve-fds": {
     kind: "count",
     value: "n",

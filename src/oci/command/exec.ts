@@ -3,7 +3,6 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { errnoCode, GantryError } from "../../base/errors.ts";
 import { capabilityName } from "../capabilities.ts";
-import { createCgroupManager } from "../cgroup-manager.ts";
 import { parseProcess } from "../config-check.ts";
 import { planForExec } from "../container-plan.ts";
 import type { Capabilities, Process } from "../runtime-spec.ts";
@@ -17,6 +16,7 @@ import {
   loadContainer,
   type StoredContainer,
 } from "./container-state.ts";
+import { execCgroupEntries } from "./exec-cgroup.ts";
 import { EXEC_OPTIONS, type ExecOptions } from "./exec-options.ts";
 import { SignalForwarder, waitInForeground } from "./foreground.ts";
 import { agentState, entriesWithClass, grantedProcess } from "./launch-preparation.ts";
@@ -40,15 +40,21 @@ export async function exec(
   options: ExecOptions,
 ): Promise<number> {
   const container = loadContainer(context.root, id);
-  if (containerStatus(context.root, container) !== "running") {
-    throw new GantryError("failed-precondition", "cannot exec in a container that is not running");
+  const status = containerStatus(context.root, container);
+  if (status === "stopped") {
+    throw new GantryError("failed-precondition", "cannot exec in a stopped container: container not running");
+  }
+  if (status === "paused" && !options.ignorePaused) {
+    throw new GantryError(
+      "failed-precondition",
+      "cannot exec in a paused container (use --ignore-paused to override)",
+    );
   }
   const asked = options.process ? readProcess(options.process) : execProcess(container, command, options);
   const process = grantedProcess(asked, context.log);
-  if (!process.args?.length) throw new GantryError("invalid-argument", "no command to run");
-  const cgroup = createCgroupManager().load(container.cgroupPath);
+  if (!process.args?.length) throw new GantryError("invalid-argument", "process args cannot be empty");
   const launchOptions = {
-    cgroup: entriesWithClass(cgroup.entries(), container.spec, id),
+    cgroup: entriesWithClass(execCgroupEntries(container.cgroupPath, options.cgroup), container.spec, id),
     noPivot: container.noPivot,
     preserveFds: options.preserveFds,
   };
@@ -60,9 +66,12 @@ export async function exec(
     if (options.pidFile) writePidFile(options.pidFile, pid);
   };
 
+  if (options.consoleSocket && !(options.detach && process.terminal)) {
+    throw new GantryError("invalid-argument", "--console-socket needs --detach and a terminal");
+  }
   if (options.detach) {
     if (process.terminal && !options.consoleSocket) {
-      throw new GantryError("invalid-argument", "a detached terminal needs --console-socket");
+      throw new GantryError("invalid-argument", "cannot detach from a terminal without --console-socket");
     }
     const consoleSocket = options.consoleSocket ? { consoleSocket: resolve(options.consoleSocket) } : {};
     written(launch({ ...common, ...consoleSocket }));
@@ -71,11 +80,10 @@ export async function exec(
   const signals = new SignalForwarder();
   let terminal: ForegroundTerminal | undefined;
   try {
-    if (process.terminal && !options.consoleSocket) terminal = new ForegroundTerminal(context.root);
-    const consoleSocket = terminal?.socketPath ?? options.consoleSocket;
+    if (process.terminal) terminal = new ForegroundTerminal(context.root);
     const child = await launchAndStay({
       ...common,
-      ...(consoleSocket ? { consoleSocket: resolve(consoleSocket) } : {}),
+      ...(terminal ? { consoleSocket: terminal.socketPath } : {}),
     });
     written(child.pid);
     terminal?.connect();

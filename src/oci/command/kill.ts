@@ -14,8 +14,8 @@ export const killCommand = declareCommand({
 });
 
 export async function kill(context: CommandContext, id: string, signal: string, all: boolean): Promise<void> {
-  const number = signalNumber(signal);
   const container = loadContainer(context.root, id);
+  const number = signalNumber(signal);
   if (all) {
     for (const pid of await createCgroupManager().load(container.cgroupPath).processes()) {
       try {

@@ -1,8 +1,15 @@
 /** `list`: the containers below the root. */
-import { errorKind } from "../../base/errors.ts";
+import { lstatSync, readFileSync } from "node:fs";
+import { errnoCode, errorKind, errorMessage } from "../../base/errors.ts";
 import type { CommandContext } from "./command-context.ts";
 import { declareCommand } from "./command-declaration.ts";
-import { containerIds, containerState, loadContainer, type ContainerState } from "./container-state.ts";
+import {
+  containerDirectory,
+  containerIds,
+  containerState,
+  loadContainer,
+  type ContainerState,
+} from "./container-state.ts";
 
 export const listCommand = declareCommand({
   arguments: [],
@@ -23,15 +30,40 @@ export const listCommand = declareCommand({
 export function list(context: CommandContext, format: "table" | "json", quiet: boolean): void {
   const states = containerIds(context.root).flatMap((id): ContainerState[] => {
     try {
-      return [containerState(context.root, loadContainer(context.root, id))];
+      const state = containerState(context.root, loadContainer(context.root, id));
+      return [{ ...state, owner: ownerOf(containerDirectory(context.root, id)) }];
     } catch (error) {
-      if (errorKind(error) === "not-found") return [];
-      throw error;
+      // One that cannot be read hides no other; one that has just been deleted is not missed.
+      if (errorKind(error) !== "not-found") context.log.warn(`container "${id}": ${errorMessage(error)}`);
+      return [];
     }
   });
   if (quiet) process.stdout.write(states.map(({ id }) => `${id}\n`).join(""));
   else if (format === "json") process.stdout.write(`${JSON.stringify(states)}\n`);
   else process.stdout.write(table(states));
+}
+
+/** Name of the user who owns the container's directory, or "#" and the id where it has none. */
+function ownerOf(directory: string): string {
+  const { uid } = lstatSync(directory);
+  return hostUsers().get(uid) ?? `#${uid}`;
+}
+
+let users: ReadonlyMap<number, string> | undefined;
+function hostUsers(): ReadonlyMap<number, string> {
+  users ??= readHostUsers();
+  return users;
+}
+
+function readHostUsers(): ReadonlyMap<number, string> {
+  let text = "";
+  try {
+    text = readFileSync("/etc/passwd", "utf8");
+  } catch (error) {
+    if (errnoCode(error) !== "ENOENT") throw error;
+  }
+  const entries = text.split("\n").map((line) => line.split(":"));
+  return new Map(entries.reverse().map(([name = "", , uid]): [number, string] => [Number(uid), name]));
 }
 
 function table(states: readonly ContainerState[]): string {

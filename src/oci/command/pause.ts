@@ -17,24 +17,24 @@ export const resumeCommand = declareCommand({
   run: (context, [id]) => resume(context, id),
 });
 
-/** @throws failed-precondition unless it is created or running. */
+/** @throws GantryError failed-precondition unless it is created or running. */
 export async function pause(context: CommandContext, id: string): Promise<void> {
   await withContainerLock(context.root, id, async () => {
     const container = loadContainer(context.root, id);
     const status = containerStatus(context.root, container);
     if (status !== "running" && status !== "created")
-      throw new GantryError("failed-precondition", `container ${id} cannot be paused: it is ${status}`);
+      throw new GantryError("failed-precondition", `container not running: container "${id}" is ${status}`);
     await createCgroupManager().load(container.cgroupPath).freeze();
   });
 }
 
-/** @throws failed-precondition unless it is paused. */
+/** @throws GantryError failed-precondition unless it is paused. */
 export async function resume(context: CommandContext, id: string): Promise<void> {
   await withContainerLock(context.root, id, async () => {
     const container = loadContainer(context.root, id);
     const status = containerStatus(context.root, container);
     if (status !== "paused")
-      throw new GantryError("failed-precondition", `container ${id} cannot be resumed: it is ${status}`);
+      throw new GantryError("failed-precondition", `container not paused: container "${id}" is ${status}`);
     await createCgroupManager().load(container.cgroupPath).thaw();
   });
 }

@@ -1,5 +1,6 @@
 /** `run`: create and start in one; in the foreground also wait and delete. */
 import { mkdirSync } from "node:fs";
+import { GantryError } from "../../base/errors.ts";
 import type { CommandContext } from "./command-context.ts";
 import { declareCommand } from "./command-declaration.ts";
 import { RUN_OPTIONS, type RunOptions } from "./create-options.ts";
@@ -27,18 +28,19 @@ export async function run(context: CommandContext, id: string, options: RunOptio
     }
     return 0;
   }
+  if (options.consoleSocket)
+    throw new GantryError("invalid-argument", "--console-socket needs --detach and process.terminal");
   const { spec } = readBundle(options.bundle);
   const signals = new SignalForwarder();
   let terminal: ForegroundTerminal | undefined;
   try {
-    if (spec.process?.terminal && !options.consoleSocket) {
+    if (spec.process?.terminal) {
       mkdirSync(context.root, { recursive: true, mode: 0o700 });
       terminal = new ForegroundTerminal(context.root);
     }
-    const consoleSocket = terminal?.socketPath ?? options.consoleSocket;
     const { child } = await createAttached(context, id, {
       ...options,
-      ...(consoleSocket ? { consoleSocket } : {}),
+      ...(terminal ? { consoleSocket: terminal.socketPath } : {}),
     });
     try {
       terminal?.connect();

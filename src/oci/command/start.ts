@@ -25,8 +25,9 @@ export async function start(context: CommandContext, id: string): Promise<void> 
     switch (containerStatus(root, container)) {
       case "stopped":
         throw new GantryError("failed-precondition", "cannot start a container that has stopped");
-      case "running":
       case "paused":
+        throw new GantryError("failed-precondition", "cannot start a container in the paused state");
+      case "running":
         throw new GantryError("failed-precondition", "cannot start an already running container");
       case "creating":
       case "created":

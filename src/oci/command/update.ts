@@ -32,6 +32,10 @@ const UPDATE_OPTIONS = {
   memory: { kind: "value", value: "bytes", help: "limit of memory" },
   "memory-reservation": { kind: "value", value: "bytes", help: "soft limit of memory" },
   "memory-swap": { kind: "value", value: "bytes", help: "limit of memory and swap together; -1: none" },
+  "kernel-memory": { kind: "value", value: "bytes", help: "without effect: the kernel has no such limit" },
+  "kernel-memory-tcp": { kind: "value", value: "bytes", help: "without effect" },
+  "l3-cache-schema": { kind: "value", value: "schema", help: "Intel RDT: cache allocation" },
+  "mem-bw-schema": { kind: "value", value: "schema", help: "Intel RDT: memory bandwidth" },
   "pids-limit": { kind: "value", value: "n", help: "limit of processes; -1: none" },
 } as const satisfies OptionTable;
 
@@ -44,11 +48,18 @@ export const updateCommand = declareCommand({
 });
 
 export async function update(context: CommandContext, id: string, options: UpdateOptions): Promise<void> {
+  for (const [name, value] of [
+    ["kernel-memory", options.kernelMemory],
+    ["kernel-memory-tcp", options.kernelMemoryTcp],
+  ] as const)
+    if (value !== undefined) context.log.warn(`--${name} has no effect: the kernel has no such limit`);
+  if (options.l3CacheSchema !== undefined || options.memBwSchema !== undefined)
+    throw new GantryError("unimplemented", "Intel RDT: schemas of a running container cannot be changed");
   const change = options.resources === undefined ? fromOptions(options) : fromFile(options.resources);
   await withContainerLock(context.root, id, async () => {
     const container = loadContainer(context.root, id);
     if (containerStatus(context.root, container) === "stopped")
-      throw new GantryError("failed-precondition", `container ${id} cannot be updated: it is stopped`);
+      throw new GantryError("failed-precondition", `container not running: container "${id}" is stopped`);
     await createCgroupManager().load(container.cgroupPath).update(change);
     const linux = container.spec.linux ?? {};
     container.spec.linux = { ...linux, resources: merged(linux.resources ?? {}, change) };
