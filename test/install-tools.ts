@@ -33,6 +33,11 @@ const TOOLS: Record<string, string> = {
   "/usr/include/seccomp.h": "libseccomp-dev",
 };
 
+/** The packages that bring them all. */
+export function toolPackages(): string[] {
+  return [...new Set(Object.values(TOOLS))];
+}
+
 const PATHS = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"];
 
 function isThere(tool: string): boolean {
@@ -47,14 +52,17 @@ function isThere(tool: string): boolean {
   });
 }
 
-function missingPackages(): string[] {
-  const missing = Object.entries(TOOLS).filter(([tool]) => !isThere(tool));
+function missingPackages(tools: Readonly<Record<string, string>>): string[] {
+  const missing = Object.entries(tools).filter(([tool]) => !isThere(tool));
   return [...new Set(missing.map(([, name]) => name))];
 }
 
-/** @throws Error that names what is missing and cannot be installed. */
-export function installTools(): void {
-  const packages = missingPackages();
+/**
+ * @param tools programs, or absolute paths, and their packages.
+ * @throws Error that names what is missing and cannot be installed.
+ */
+export function installTools(tools: Readonly<Record<string, string>> = TOOLS): void {
+  const packages = missingPackages(tools);
   if (packages.length === 0) return;
   if (process.getuid?.() !== 0 || !isThere("apt-get")) {
     throw new Error(`the tests need these Debian packages, or their like: ${packages.join(" ")}`);

@@ -3,14 +3,17 @@
  * counts: "N passed, N failed, N skipped".
  *
  *   node scripts/run.mjs test/run-tests.ts [PATTERN…]     only the test files that match; then no checks
+ *   node test/run-tests.ts --no-install PATTERN…          with what the machine has
  *
- * A file named *.root.test.ts needs root and fails without it.
+ * A file named *.root.test.ts needs root and fails without it; one named *.vm.test.ts changes the machine it runs on,
+ * and is run only in the virtual machine (test/vm).
  */
 import { globSync } from "node:fs";
 import { dirname } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { runChecks } from "./check-list.ts";
+import { patient } from "./harness/patience.ts";
 import { installTools } from "./install-tools.ts";
 
 const TEST_FILES = ["src/**/*.test.ts", "scripts/**/*.test.ts", "test/**/*.test.ts", "bench/**/*.test.ts"];
@@ -18,9 +21,9 @@ const TEST_FILES = ["src/**/*.test.ts", "scripts/**/*.test.ts", "test/**/*.test.
  * No test takes near as long; one that does hangs, and fails. A file is not forced to end when its tests are done: it
  * would end with results that it has not told yet, and they would be missing without a trace.
  */
-const FILE_OPTIONS = ["--test-timeout=300000"];
+const FILE_OPTIONS = [`--test-timeout=${patient(300_000)}`];
 /** Without any result for so long, a file hangs after its tests. The run fails then. */
-const STALL_MS = 420_000;
+const STALL_MS = patient(420_000);
 
 /** Why the test runner calls it a failure; its types do not tell. */
 function failureType(error: Error): unknown {
@@ -28,12 +31,12 @@ function failureType(error: Error): unknown {
 }
 
 const project = dirname(import.meta.dirname);
-const patterns = process.argv.slice(2);
+const patterns = process.argv.slice(2).filter((word) => word !== "--no-install");
 const count = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
 const skips: string[] = [];
 
-installTools();
+if (!process.argv.includes("--no-install")) installTools();
 if (patterns.length === 0) {
   const { passed, failed } = runChecks();
   count.passed += passed.length;
@@ -41,7 +44,8 @@ if (patterns.length === 0) {
   failures.push(...failed.map((name) => `check: ${name}`));
 }
 
-const files = globSync(patterns.length > 0 ? patterns : TEST_FILES, { cwd: project }).toSorted();
+const exclude = patterns.length > 0 ? [] : ["test/**/*.vm.test.ts"];
+const files = globSync(patterns.length > 0 ? patterns : TEST_FILES, { cwd: project, exclude }).toSorted();
 const stalled = new AbortController();
 const watchdog = setTimeout(() => {
   failures.push("no test has told anything for a long time: a file does not end");

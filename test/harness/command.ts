@@ -1,5 +1,6 @@
 /** Running a command to its end and keeping what it says. */
 import { spawn } from "node:child_process";
+import { patient } from "./patience.ts";
 
 export interface CommandResult {
   /** -1 for a death by signal. */
@@ -26,7 +27,7 @@ export function runCommand(
       env: options.env ?? process.env,
       cwd: options.cwd,
       stdio: ["pipe", "pipe", "pipe"],
-      timeout: options.timeoutMs ?? 120_000,
+      timeout: options.timeoutMs ?? patient(120_000),
       killSignal: "SIGKILL",
     });
     const stdout: Buffer[] = [];

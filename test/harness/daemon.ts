@@ -13,6 +13,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { listMountsBelow, unmount } from "../../src/native/mount.ts";
 import { bridgeConf, cniSettings, writeConf } from "./cni.ts";
 import { runCommand } from "./command.ts";
+import { patient } from "./patience.ts";
 
 const repository = join(import.meta.dirname, "../..");
 
@@ -20,7 +21,10 @@ const repository = join(import.meta.dirname, "../..");
 export const OPEN_FILES = 1024;
 
 /** A stop that takes longer hangs. */
-const STOP_LIMIT_MS = 60_000;
+const STOP_LIMIT_MS = patient(60_000);
+
+/** So does a start. */
+const START_LIMIT_MS = patient(10_000);
 
 export interface TestDaemonOptions {
   /** Registries reached over plain HTTP, "127.0.0.1:5000". */
@@ -130,13 +134,12 @@ export class TestDaemon {
     closeSync(log);
     this.#child = child;
     const before = this.#readyLines();
-    for (let attempt = 0; attempt < 400; attempt++) {
+    for (const end = performance.now() + START_LIMIT_MS; performance.now() < end; await sleep(25)) {
       if (this.ended)
         throw new Error(
           `gantryd ended with ${child.signalCode ?? child.exitCode}:\n${this.log().slice(-4000)}`,
         );
       if (existsSync(this.socket) && this.#readyLines() > before) return;
-      await sleep(25);
     }
     await this.kill();
     throw new Error(`gantryd was not ready in time:\n${this.log().slice(-4000)}`);

@@ -6,6 +6,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePort } from "./free-port.ts";
+import { patient } from "./patience.ts";
 
 export interface Registry {
   /** "127.0.0.1:PORT" */
@@ -49,7 +50,7 @@ export async function startRegistry(directory: string, htpasswd?: string): Promi
 }
 
 async function answering(child: ChildProcess, url: string): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
+  for (const end = performance.now() + patient(10_000); performance.now() < end;) {
     if (child.exitCode !== null) throw new Error(`docker-registry ended with ${child.exitCode}`);
     try {
       await (await fetch(url)).arrayBuffer();
