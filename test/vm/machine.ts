@@ -23,6 +23,8 @@ export interface MachineOptions {
   output: (chunk: Buffer) => void;
 }
 
+/** Without protection keys: V8 would change them at each turn, which empties the emulated TLB. */
+const PROCESSOR = "max,-pku";
 const MEMORY_MIB = 3584;
 const PROCESSORS = 2;
 const KERNEL_ARGUMENTS = [
@@ -74,7 +76,7 @@ function machineArguments({ image, workDisk, share }: MachineOptions, consoleLog
   ];
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"],
-    ...["-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", "max"],
+    ...["-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", PROCESSOR],
     ...["-smp", String(PROCESSORS), "-m", String(MEMORY_MIB)],
     ...["-kernel", image.kernel, "-initrd", image.initialRamdisk, "-append", KERNEL_ARGUMENTS.join(" ")],
     ...["-serial", `file:${consoleLog}`],

