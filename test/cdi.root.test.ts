@@ -100,7 +100,7 @@ test("hooks run at their time, with their own environment and the container's st
   const before = stateOf("createRuntime");
   assert.deepEqual(
     [before.id, before.status, stateOf("createContainer").status],
-    [id, "creating", "creating"],
+    [id, "created", "created"],
   );
   assert.deepEqual([stateOf("poststart").status, stateOf("poststart").pid], ["running", before.pid]);
   assert.match(readFileSync(setting.daemon.path("hook-createContainer.found"), "utf8"), /^root:/);

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "wire.h"
 
-#define PLAN_FINGERPRINT 0x5e2a5003u
+#define PLAN_FINGERPRINT 0x743ae35au
 
 #define PLAN_HEADER_MAGIC 0x4e4c5047u
 #define PLAN_HEADER_BYTES 0x10u
@@ -96,6 +96,7 @@ enum plan_code {
     PLAN_OP_CHECK_COMMAND = 64,
     PLAN_OP_EXEC = 65,
     PLAN_OP_PAUSE = 66,
+    PLAN_OP_END = 67,
     PLAN_OP_RELEASE = 32769,
     PLAN_OP_PARENT_ID_MAP = 32770,
     PLAN_OP_PARENT_RLIMIT = 32771,
@@ -767,6 +768,12 @@ struct plan_pause {
     struct wire_header header;
 } __attribute__((aligned(8)));
 _Static_assert(sizeof(struct plan_pause) == 8, "pause");
+
+/* exit with status 0, as there is no command */
+struct plan_end {
+    struct wire_header header;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct plan_end) == 8, "end");
 
 /* lets the process go on from its RENDEZVOUS */
 struct plan_release {

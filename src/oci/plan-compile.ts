@@ -57,8 +57,11 @@ export interface PlanOptions {
   rootfsTarget?: string;
   cgroup: CgroupEntries;
   gate: PlanGate;
-  /** "exec" runs spec.process.args; "pause" the built-in process of a shared PID namespace, without a program. */
-  command: "exec" | "pause";
+  /**
+   * "exec" runs spec.process.args; "pause" the built-in process of a shared PID namespace, and "end" one that ends at
+   * once, both without a program.
+   */
+  command: "exec" | "pause" | "end";
   seccomp?: PlanSeccomp;
   /** Fail before the gate when the command cannot be found. Default: only for a fifo gate. */
   checkCommand?: boolean;
@@ -114,10 +117,10 @@ function addCreateHooks(plan: PlanWriter, spec: Spec, state: Record<string, unkn
   const launcher = [...(spec.hooks?.prestart ?? []), ...(spec.hooks?.createRuntime ?? [])];
   if (launcher.length > 0) {
     plan.add("rendezvous", {});
-    addHooks(plan, "parentHook", launcher, state, "creating");
+    addHooks(plan, "parentHook", launcher, state);
     plan.add("release", {});
   }
-  addHooks(plan, "hook", spec.hooks?.createContainer, state, "creating");
+  addHooks(plan, "hook", spec.hooks?.createContainer, state);
 }
 
 function usesHostPhase(spec: Spec, options: PlanOptions): boolean {
@@ -216,8 +219,8 @@ export function compilePlan(spec: Spec, options: PlanOptions): Uint8Array {
   addScheduler(plan, process);
   addListeningFilter(plan, process, options.seccomp);
   if (options.gate !== "none") plan.add("gate", {});
-  addHooks(plan, "hook", spec.hooks?.startContainer, options.hookState ?? {}, "created");
+  addHooks(plan, "hook", spec.hooks?.startContainer, options.hookState ?? {});
   if (options.command === "exec") addCommand(plan, process, options.seccomp);
-  else plan.add("pause", {});
+  else plan.add(options.command, {});
   return plan.finish();
 }

@@ -4,10 +4,11 @@ import type { Hook } from "./runtime-spec.ts";
 
 /**
  * The state a hook reads on its standard input (runtime.md, "State"), in two parts: the native half puts the pid
- * between them, which nobody knows before.
+ * between them, which nobody knows before. All hooks of a plan come after step 2 of the lifecycle, which makes the
+ * environment, and before the command: the status between them is "created".
  */
-function hookState(state: Record<string, unknown>, status: string): { prefix: string; suffix: string } {
-  const text = JSON.stringify({ ...state, status });
+function hookState(state: Record<string, unknown>): { prefix: string; suffix: string } {
+  const text = JSON.stringify({ ...state, status: "created" });
   return { prefix: `${text.slice(0, -1)},"pid":`, suffix: "}" };
 }
 
@@ -27,15 +28,14 @@ export function hookTimeoutMs({ timeout = 0 }: Hook): number {
   return Math.min(Math.max(0, Math.round(timeout * 1000)), LONGEST_MS);
 }
 
-/** "parentHook": in the launcher's namespaces; "hook": in the process's. `status` is what the state says. */
+/** "parentHook": in the launcher's namespaces; "hook": in the process's. */
 export function addHooks(
   plan: PlanWriter,
   operation: "hook" | "parentHook",
   hooks: readonly Hook[] | undefined,
   state: Record<string, unknown>,
-  status: "creating" | "created",
 ): void {
-  const { prefix, suffix } = hookState(state, status);
+  const { prefix, suffix } = hookState(state);
   for (const hook of hooks ?? []) {
     plan.add(operation, {
       timeoutMs: hookTimeoutMs(hook),

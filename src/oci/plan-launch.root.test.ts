@@ -367,8 +367,8 @@ describe("launching a container", () => {
       [lines[0], lines[3], lines[6]],
       ["prestart hook", "createRuntime hook", "createContainer hook"],
     );
-    assert.deepEqual(JSON.parse(lines[1] ?? ""), { id: "c1", bundle: "/b", status: "creating", pid });
-    assert.deepEqual(JSON.parse(lines[7] ?? ""), { id: "c1", bundle: "/b", status: "creating", pid });
+    assert.deepEqual(JSON.parse(lines[1] ?? ""), { id: "c1", bundle: "/b", status: "created", pid });
+    assert.deepEqual(JSON.parse(lines[7] ?? ""), { id: "c1", bundle: "/b", status: "created", pid });
     assert.equal(lines[2], readlinkSync("/proc/self/ns/mnt"));
     assert.notEqual(lines[8], lines[2]);
     assert.match(stdout, /"status":"created","pid":\d+\}$/);

@@ -35,6 +35,11 @@ function rootPropagation(word: string | undefined): bigint {
   return flags;
 }
 
+/** While the root filesystem and volumes are still to be bound from it; the new root becomes unbindable at the end. */
+function bindable(flags: bigint): bigint {
+  return flags & MS.UNBINDABLE ? (flags & ~MS.UNBINDABLE) | MS.PRIVATE : flags;
+}
+
 /** The longest directory that all paths are below. */
 function commonDirectory(paths: readonly string[]): string {
   const split = paths.map((path) => path.split("/").slice(0, -1));
@@ -123,7 +128,7 @@ export function addRootfs(
   const phase = plan.hostPhase;
   const entry = phase?.entryPlan ?? plan;
   if (change.ownMounts) {
-    const propagation = rootPropagation(change.propagation);
+    const propagation = bindable(rootPropagation(change.propagation));
     entry.add("propagation", { flags: propagation, target: "/" });
     const shared = (propagation & MS.SHARED) !== 0n;
     plan.sources = { plan: entry.section(), shared };

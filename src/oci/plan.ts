@@ -423,6 +423,7 @@ export const PLAN_TABLE = {
       },
     },
     pause: { code: 66, doc: "reap children until SIGTERM or SIGINT", fields: {} },
+    end: { code: 67, doc: "exit with status 0, as there is no command", fields: {} },
 
     release: { code: PARENT | 1, doc: "lets the process go on from its RENDEZVOUS", fields: {} },
     parentIdMap: {

@@ -1,6 +1,7 @@
 /** `create`: makes a container from a bundle; its process waits for `start`. `run` shares it. */
 import { readFileSync, realpathSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { kill } from "node:process";
 import { CleanupStack } from "../../base/cleanup.ts";
 import { errnoCode, errorMessage, GantryError } from "../../base/errors.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
@@ -8,7 +9,7 @@ import type { CgroupManager } from "../cgroup.ts";
 import { parseSpec } from "../config-check.ts";
 import { planForContainer } from "../container-plan.ts";
 import { prepareIntelRdt, removeIntelRdt } from "../intel-rdt.ts";
-import type { Process, Resources, Spec } from "../runtime-spec.ts";
+import type { Resources, Spec } from "../runtime-spec.ts";
 import { DEFAULT_DEVICE_RULES } from "../spec-defaults.ts";
 import type { CommandContext } from "./command-context.ts";
 import { declareCommand } from "./command-declaration.ts";
@@ -29,8 +30,6 @@ import { writePidFile } from "./pid-file.ts";
 
 /** Of containers whose configuration names no cgroup; deleted with the last of them. */
 const DEFAULT_CGROUP_PARENT = "/gantry-oci";
-/** Stands in for a configuration without a process: it can be created, and never started. */
-const NO_PROCESS: Process = { user: { uid: 0, gid: 0 }, cwd: "/", args: ["/"], env: [] };
 const REMOVE_TIMEOUT_MS = 10_000;
 
 export const createCommand = declareCommand({
@@ -83,23 +82,21 @@ async function makeContainer<T extends { pid: number }>(
     const { consoleAddon } = await import("../../native/console.ts");
     const fifo = fifoPath(root, id);
     consoleAddon.makeFifo(fifo, 0o600);
-    const granted = grantedProcess(spec.process ?? NO_PROCESS, log);
-    const plan = planForContainer(
-      { ...spec, process: granted },
-      {
-        rootfs: { type: "bind", source: rootfs, readonly: false },
-        cgroup: entriesWithClass(cgroup.entries(), spec, id),
-        netDevices: await netDeviceMoves(spec),
-        gate: { fifo },
-        hostPhase: losesHost(spec),
-        checkCommand: spec.process !== undefined,
-        noPivot: options.noPivot,
-        preserveFds: options.preserveFds,
-        hookState: hookState(spec, id, bundle),
-        ...(hasHooks(spec) ? { rootfsTarget: rootfs } : {}),
-        ...(!options.noNewKeyring ? { keyring: `_ses.${id}` } : {}),
-      },
-    );
+    const process = spec.process && grantedProcess(spec.process, log);
+    const plan = planForContainer(process ? { ...spec, process } : spec, {
+      rootfs: { type: "bind", source: rootfs, readonly: false },
+      cgroup: entriesWithClass(cgroup.entries(), spec, id),
+      netDevices: await netDeviceMoves(spec),
+      gate: { fifo },
+      hostPhase: losesHost(spec),
+      // Without a process there is a container all the same, which ends when it is started.
+      command: process ? "exec" : "end",
+      noPivot: options.noPivot,
+      preserveFds: options.preserveFds,
+      hookState: hookState(spec, id, bundle),
+      ...(hasHooks(spec) ? { rootfsTarget: rootfs } : {}),
+      ...(!options.noNewKeyring ? { keyring: `_ses.${id}` } : {}),
+    });
     const launched = await start({
       plan,
       directory: containerDirectory(root, id),
@@ -110,7 +107,7 @@ async function makeContainer<T extends { pid: number }>(
     });
     const { pid } = launched;
     undo.push("kill the process", () => {
-      process.kill(pid, "SIGKILL");
+      kill(pid, "SIGKILL");
     });
     const startTime = processStat(pid)?.startTime ?? 0;
     const created = new Date().toISOString();

@@ -8,6 +8,7 @@ import { hostLimits } from "../host-limits.ts";
 import { intelRdtTasks } from "../intel-rdt.ts";
 import type { NetDeviceMove } from "../net-devices.ts";
 import type { Process, Spec } from "../runtime-spec.ts";
+import { withoutAbsentAppArmor } from "./apparmor-absent.ts";
 import type { CommandLog } from "./command-context.ts";
 import type { ContainerState } from "./container-state.ts";
 
@@ -24,11 +25,16 @@ export function entriesWithClass(entries: CgroupEntries, spec: Spec, id: string)
   return rdt ? { ...entries, tasksFiles: [...entries.tasksFiles, ...intelRdtTasks(rdt, id)] } : entries;
 }
 
+/** The process without what this host cannot give it. */
+export function grantedProcess(process: Process, log: Pick<CommandLog, "warn">): Process {
+  return withoutAbsentAppArmor(withoutMissingCapabilities(process, log), log);
+}
+
 /**
  * The process without capabilities that this runtime has not and so cannot give, which are told and no error
  * (config.md, "Linux Process").
  */
-export function grantedProcess(process: Process, log: Pick<CommandLog, "warn">): Process {
+function withoutMissingCapabilities(process: Process, log: Pick<CommandLog, "warn">): Process {
   const { capabilities } = process;
   if (!capabilities) return process;
   const available = hostLimits().capabilities;
