@@ -98,10 +98,7 @@ test("hooks run at their time, with their own environment and the container's st
   const envs = [{ key: "LD_PRELOAD", value: Buffer.from("/evil.so") }];
   const id = await run([`${KIND}=hooked`], { envs });
   const before = stateOf("createRuntime");
-  assert.deepEqual(
-    [before.id, before.status, stateOf("createContainer").status],
-    [id, "created", "created"],
-  );
+  assert.deepEqual([before.id, before.status, stateOf("createContainer").status], [id, "created", "created"]);
   assert.deepEqual([stateOf("poststart").status, stateOf("poststart").pid], ["running", before.pid]);
   assert.match(readFileSync(setting.daemon.path("hook-createContainer.found"), "utf8"), /^root:/);
   for (const name of ["createRuntime", "createContainer", "poststart"]) {

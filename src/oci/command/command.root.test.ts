@@ -212,11 +212,15 @@ test("a failing hook or command leaves nothing", () => {
   }
 });
 
-test("a container without a process can be created, and not started", () => {
+test("a container without a process can be created, and ends when it is started", async () => {
   configure([], (spec) => delete spec.process);
   assert.equal(ociDetached(["create", "-b", bundle, "empty"]).code, 0);
-  assert.match(oci(["start", "empty"]).err, /without a process/);
-  assert.equal(oci(["delete", "--force", "empty"]).code, 0);
+  assert.match(oci(["delete", "empty"]).err, /not stopped: created/);
+  const started = oci(["start", "empty"]);
+  assert.equal(started.code, 0);
+  assert.match(started.err, /level=warning msg=".*no process to start/);
+  await becomes("empty", "stopped");
+  assert.equal(oci(["delete", "empty"]).code, 0);
 });
 
 test("wrong configurations and options are refused by name", () => {

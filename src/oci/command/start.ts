@@ -4,6 +4,7 @@ import { errnoCode, GantryError } from "../../base/errors.ts";
 import type { CommandContext } from "./command-context.ts";
 import { declareCommand } from "./command-declaration.ts";
 import {
+  type ContainerState,
   containerState,
   containerStatus,
   fifoPath,
@@ -37,7 +38,13 @@ export async function start(context: CommandContext, id: string): Promise<void> 
     if (!container.spec.process) context.log.warn(`container "${id}" has no process to start: it ends`);
     openGate(fifoPath(root, id));
     try {
-      runHooks("poststart", container.spec.hooks?.poststart, containerState(root, container));
+      // It has run, though its command may have ended by now.
+      const state: ContainerState = {
+        ...containerState(root, container),
+        status: "running",
+        pid: container.pid,
+      };
+      runHooks("poststart", container.spec.hooks?.poststart, state);
     } catch (error) {
       // The specification wants the failure logged and the container left running (runtime.md, "Lifecycle").
       context.log.warn(error instanceof Error ? error.message : String(error));
