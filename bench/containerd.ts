@@ -15,8 +15,16 @@ export interface Containerd {
   stop(): Promise<void>;
 }
 
-/** @param mirrors upstream host → "127.0.0.1:PORT". Needs the packages containerd, runc, containernetworking-plugins. */
-export async function startContainerd(mirrors: Record<string, string>, subnet: string): Promise<Containerd> {
+/**
+ * @param mirrors upstream host → "127.0.0.1:PORT".
+ * @param binaryName the runtime that its shim calls; Debian's runc unless given.
+ * Needs the packages containerd, runc, containernetworking-plugins.
+ */
+export async function startContainerd(
+  mirrors: Record<string, string>,
+  subnet: string,
+  binaryName?: string,
+): Promise<Containerd> {
   const directory = await mkdtemp(join(tmpdir(), "bench-containerd-"));
   const hadNat = await hasNatTable();
   const bridge = `cd${process.pid}`;
@@ -30,7 +38,7 @@ export async function startContainerd(mirrors: Record<string, string>, subnet: s
     join(directory, "net.d/10-bench.conflist"),
     JSON.stringify(conflist(bridge, subnet, directory)),
   );
-  await writeFile(join(directory, "config.toml"), configuration(directory, socket));
+  await writeFile(join(directory, "config.toml"), configuration(directory, socket, binaryName));
   const log = openSync(join(directory, "log"), "a");
   const child = spawn("containerd", ["--config", join(directory, "config.toml")], {
     stdio: ["ignore", log, log],
@@ -65,7 +73,7 @@ async function serving(directory: string): Promise<boolean> {
   return (await readFile(join(directory, "log"), "utf8")).includes("successfully booted");
 }
 
-function configuration(directory: string, socket: string): string {
+function configuration(directory: string, socket: string, binaryName = "runc"): string {
   const cri = '[plugins."io.containerd.grpc.v1.cri"';
   return `version = 2
 root = "${directory}/root"
@@ -81,6 +89,10 @@ ${cri}.registry]
 ${cri}.cni]
   bin_dir = "/usr/lib/cni"
   conf_dir = "${directory}/net.d"
+${cri}.containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+${cri}.containerd.runtimes.runc.options]
+  BinaryName = "${binaryName}"
 `;
 }
 

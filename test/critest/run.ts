@@ -2,8 +2,8 @@
  * Runs the unmodified conformance suite against a gantryd of its own, and prints each spec by name with its result.
  *
  *   npm run critest -- [--focus REGEX] [--skip REGEX] [--parallel N] [--repeat N] [--websocket] [--benchmark]
- *                      [--network embedded|cni] [--output FILE] [--against containerd | --endpoint unix:///SOCKET]
- *                      [--binary CRITEST] [-- CRITEST ARGS]
+ *                      [--network embedded|cni] [--output FILE] [--binary CRITEST]
+ *                      [--against containerd [--binary-name RUNTIME] | --endpoint unix:///SOCKET] [-- CRITEST ARGS]
  *
  * It starts a registry, pushes the fixture images, and maps the registries that the suite names to it. A run succeeds
  * when every spec passed that test/critest/expected.ts does not except, and when nothing of the daemon is left. The
@@ -12,6 +12,7 @@
  * --benchmark   the suite's own benchmarks; their values go to .cache/critest/RUN/benchmark
  * --network     cni: Debian's CNI plugins make the pods' network
  * --against     Debian's containerd, started for the run, instead of a gantryd
+ * --binary-name the OCI runtime that containerd's shim calls, instead of runc
  * --endpoint    another runtime, which must reach the images by itself
  * --binary      a critest of another version than the pinned one
  */
@@ -41,6 +42,7 @@ const { values, positionals } = parseArgs({
     benchmark: { type: "boolean", default: false },
     output: { type: "string" },
     against: { type: "string" },
+    "binary-name": { type: "string" },
     endpoint: { type: "string" },
     binary: { type: "string" },
   },
@@ -89,7 +91,13 @@ process.exitCode = result.succeeded ? 0 : 1;
 
 async function runOnce(directory: string): Promise<RunResult> {
   const { network, against, endpoint } = values;
-  const subject = await startSubject({ network, against, endpoint, registry: registry.host });
+  const subject = await startSubject({
+    network,
+    against,
+    binaryName: values["binary-name"],
+    endpoint,
+    registry: registry.host,
+  });
   let outcome: RunResult | undefined;
   let ended = false;
   try {

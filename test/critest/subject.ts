@@ -22,6 +22,8 @@ export interface Subject {
 export interface SubjectOptions {
   network: string;
   against: string | undefined;
+  /** What containerd's shim calls instead of runc. */
+  binaryName: string | undefined;
   endpoint: string | undefined;
   /** "127.0.0.1:PORT", with the images of all upstream registries. */
   registry: string;
@@ -33,7 +35,7 @@ export async function startSubject(options: SubjectOptions): Promise<Subject> {
     return { endpoint: options.endpoint, end: () => Promise.resolve([]), ...nothing };
   const mirrors = Object.fromEntries(UPSTREAMS.map((upstream) => [upstream, options.registry]));
   if (options.against === "containerd") {
-    const { endpoint, stop } = await startContainerd(mirrors, CONTAINERD_SUBNET);
+    const { endpoint, stop } = await startContainerd(mirrors, CONTAINERD_SUBNET, options.binaryName);
     const end = async (): Promise<string[]> => {
       await stop();
       return [];
