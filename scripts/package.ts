@@ -59,9 +59,7 @@ export async function buildPackage(
     chmodSync(stage, 0o755);
     for (const [target, source] of Object.entries(FILES))
       put(stage, target, readFileSync(join(project, source)));
-    for (const file of globSync("*.js*", { cwd: join(project, "dist") }).filter(
-      (name) => !name.endsWith(".map"),
-    ))
+    for (const file of globSync("*", { cwd: join(project, "dist") }).filter((name) => !name.endsWith(".map")))
       put(stage, `usr/lib/gantry/dist/${file}`, readFileSync(join(project, "dist", file)));
     for (const program of ["gantryd", "gantry-oci"]) {
       mkdirSync(join(stage, "usr/bin"), { recursive: true });

@@ -49,6 +49,7 @@ void addon_device_filter_register(napi_env env, napi_value exports);    /* devic
 void addon_loopback_connect_register(napi_env env, napi_value exports); /* TCP inside a network namespace */
 void addon_small_files_register(napi_env env, napi_value exports);      /* many files of cgroups and /proc */
 
-void addon_label_register(napi_env env, napi_value exports); /* extended attributes of whole trees */
+void addon_launch_program_register(napi_env env, napi_value exports); /* the launcher of the command */
+void addon_label_register(napi_env env, napi_value exports);          /* extended attributes of whole trees */
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "wire.h"
 
-#define PLAN_FINGERPRINT 0x743ae35au
+#define PLAN_FINGERPRINT 0x566b0ceu
 
 #define PLAN_HEADER_MAGIC 0x4e4c5047u
 #define PLAN_HEADER_BYTES 0x10u

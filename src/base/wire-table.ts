@@ -9,7 +9,6 @@
  * it points at is followed by a NUL, so that C uses strings in place. A reader with another version of the table
  * takes missing fields as zero and ignores fields that it does not know.
  */
-import { createHash } from "node:crypto";
 import { bytesOfText, textOfBytes } from "./byte-text.ts";
 import { GantryError } from "./errors.ts";
 
@@ -82,10 +81,14 @@ export function wireFingerprint(table: WireTable): number {
     record.code,
     wireLayout(record).fields.map((field) => [field.name, field.type, field.offset]),
   ]);
-  const digest = createHash("sha256")
-    .update(JSON.stringify([table.name, shape, table.constants]))
-    .digest();
-  return digest.readUInt32LE(0);
+  return fowlerNollVo(JSON.stringify([table.name, shape, table.constants]));
+}
+
+/** FNV-1a of 32 bits: against mistakes, not against anybody. Loading a cryptographic library costs milliseconds. */
+function fowlerNollVo(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  return hash >>> 0;
 }
 
 function variableBytes(name: string, type: WireFieldType, value: unknown): Buffer {

@@ -28,14 +28,16 @@ export interface CgroupManagerOptions {
 export function createCgroupManager(options: CgroupManagerOptions = {}): CgroupManager {
   const files = options.files ?? kernelCgroupFiles;
   const attach = options.attachDeviceFilter ?? attachDeviceFilter;
-  const hierarchies = findHierarchies(options.root ?? "/sys/fs/cgroup", files);
+  const hierarchies = hierarchiesBelow(options.root ?? "/sys/fs/cgroup", files);
   const group = (path: string): V1Cgroup | V2Cgroup => {
     const checked = checkCgroupPath(path);
     return hierarchies.version === "v2"
       ? new V2Cgroup(files, hierarchies.unified as string, checked, attach)
       : new V1Cgroup(files, hierarchies, checked);
   };
-  const layouts = statLayouts(hierarchies, hugepageSizes());
+  let layouts: ReturnType<typeof statLayouts> | undefined;
+  const layout = (): ReturnType<typeof statLayouts> =>
+    (layouts ??= statLayouts(hierarchies, hugepageSizes()));
   return {
     version: hierarchies.version,
     driver: "cgroupfs",
@@ -45,8 +47,8 @@ export function createCgroupManager(options: CgroupManagerOptions = {}): CgroupM
       return made;
     },
     load: group,
-    readStats: (paths) => readGroups(files, layouts.stats, paths.map(checkCgroupPath)),
-    readDetails: (paths) => readGroups(files, layouts.details, paths.map(checkCgroupPath)),
+    readStats: (paths) => readGroups(files, layout().stats, paths.map(checkCgroupPath)),
+    readDetails: (paths) => readGroups(files, layout().details, paths.map(checkCgroupPath)),
     containerPath(cgroupParent: string, containerId: string): string {
       if (!/^[A-Za-z0-9_.-]+$/.test(containerId)) {
         throw new GantryError(
@@ -57,6 +59,16 @@ export function createCgroupManager(options: CgroupManagerOptions = {}): CgroupM
       return checkCgroupPath(`${cgroupParent === "" ? "/" : cgroupParent}/${containerId}`);
     },
   };
+}
+
+/** Of the kernel's, found once for each root. */
+const known = new Map<string, Hierarchies>();
+
+function hierarchiesBelow(root: string, files: CgroupFiles): Hierarchies {
+  if (files !== kernelCgroupFiles) return findHierarchies(root, files);
+  let hierarchies = known.get(root);
+  if (!hierarchies) known.set(root, (hierarchies = findHierarchies(root, files)));
+  return hierarchies;
 }
 
 function statLayouts(hierarchies: Hierarchies, pageSizes: readonly string[]) {

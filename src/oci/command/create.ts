@@ -14,7 +14,6 @@ import { DEFAULT_DEVICE_RULES } from "../spec-defaults.ts";
 import type { CommandContext } from "./command-context.ts";
 import { declareCommand } from "./command-declaration.ts";
 import {
-  containerDirectory,
   fifoPath,
   forgetContainer,
   processStat,
@@ -46,7 +45,7 @@ export async function create(context: CommandContext, id: string, options: Creat
   if (!spec.process?.terminal && options.consoleSocket) {
     throw new GantryError("invalid-argument", "--console-socket needs process.terminal");
   }
-  await makeContainer(context, id, options, async (launchOptions) => ({ pid: launch(launchOptions) }));
+  await makeContainer(context, id, options, (launchOptions) => ({ pid: launch(launchOptions) }));
 }
 
 /** As `create`, with the launcher staying as the process's parent. */
@@ -63,7 +62,7 @@ async function makeContainer<T extends { pid: number }>(
   context: CommandContext,
   id: string,
   options: CreateOptions,
-  start: (launchOptions: LaunchOptions) => Promise<T>,
+  start: (launchOptions: LaunchOptions) => T,
 ): Promise<{ container: StoredContainer; launched: T }> {
   const { bundle, spec, rootfs } = readBundle(options.bundle);
   const { root, log } = context;
@@ -97,9 +96,8 @@ async function makeContainer<T extends { pid: number }>(
       ...(hasHooks(spec) ? { rootfsTarget: rootfs } : {}),
       ...(!options.noNewKeyring ? { keyring: `_ses.${id}` } : {}),
     });
-    const launched = await start({
+    const launched = start({
       plan,
-      directory: containerDirectory(root, id),
       preserveFds: options.preserveFds,
       ...(spec.process?.terminal && options.consoleSocket
         ? { consoleSocket: resolve(options.consoleSocket) }

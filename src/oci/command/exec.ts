@@ -9,13 +9,7 @@ import type { Capabilities, Process } from "../runtime-spec.ts";
 import { processEnvironment } from "../spec-generate.ts";
 import type { CommandContext } from "./command-context.ts";
 import { declareCommand } from "./command-declaration.ts";
-import {
-  containerDirectory,
-  containerState,
-  containerStatus,
-  loadContainer,
-  type StoredContainer,
-} from "./container-state.ts";
+import { containerState, containerStatus, loadContainer, type StoredContainer } from "./container-state.ts";
 import { execCgroupEntries } from "./exec-cgroup.ts";
 import { EXEC_OPTIONS, type ExecOptions } from "./exec-options.ts";
 import { SignalForwarder, waitInForeground } from "./foreground.ts";
@@ -60,8 +54,7 @@ export async function exec(
   };
   const state = agentState(containerState(context.root, container));
   const plan = planForExec(container.spec, process, launchOptions, state);
-  const directory = containerDirectory(context.root, id);
-  const common: LaunchOptions = { plan, directory, joinPid: container.pid, preserveFds: options.preserveFds };
+  const common: LaunchOptions = { plan, joinPid: container.pid, preserveFds: options.preserveFds };
   const written = (pid: number): void => {
     if (options.pidFile) writePidFile(options.pidFile, pid);
   };
@@ -81,7 +74,7 @@ export async function exec(
   let terminal: ForegroundTerminal | undefined;
   try {
     if (process.terminal) terminal = new ForegroundTerminal(context.root);
-    const child = await launchAndStay({
+    const child = launchAndStay({
       ...common,
       ...(terminal ? { consoleSocket: terminal.socketPath } : {}),
     });

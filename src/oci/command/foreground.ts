@@ -24,7 +24,7 @@ export class SignalForwarder {
   readonly #early: NodeJS.Signals[] = [];
   readonly #listeners = FORWARDED.map((signal) => {
     const listener = (): void => {
-      if (this.#child) this.#child.launcher.kill(signal);
+      if (this.#child) this.#child.signal(signal);
       else this.#early.push(signal);
     };
     process.on(signal, listener);
@@ -33,7 +33,7 @@ export class SignalForwarder {
 
   attach(child: LaunchedChild): void {
     this.#child = child;
-    for (const signal of this.#early.splice(0)) child.launcher.kill(signal);
+    for (const signal of this.#early.splice(0)) child.signal(signal);
   }
 
   stop(): void {

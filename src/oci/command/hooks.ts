@@ -3,7 +3,6 @@
  * the plan. A hook gets the container's state on its standard input, its own environment and no other (CVE-2025-23266),
  * and a working directory outside the root filesystem.
  */
-import { spawnSync } from "node:child_process";
 import { GantryError } from "../../base/errors.ts";
 import { hookEnvironment, hookTimeoutMs } from "../plan-hooks.ts";
 import type { Hook } from "../runtime-spec.ts";
@@ -13,6 +12,8 @@ import type { ContainerState } from "./container-state.ts";
 export function runHooks(kind: string, hooks: readonly Hook[] | undefined, state: ContainerState): void {
   (hooks ?? []).forEach((hook, index) => {
     const [name = hook.path, ...args] = hook.args ?? [];
+    // Loaded with the first hook: it takes milliseconds, and few containers have any.
+    const { spawnSync } = process.getBuiltinModule("node:child_process");
     const result = spawnSync(hook.path, args, {
       argv0: name,
       env: hookEnvironment(hook),

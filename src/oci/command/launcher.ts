@@ -1,19 +1,11 @@
 /** Runs the native launcher (`gantry-shim launch`) with a plan, for commands that leave and for those that stay. */
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { GantryError } from "../../base/errors.ts";
+import { errnoCode, GantryError } from "../../base/errors.ts";
 import { shimProgram } from "../../native/addon.ts";
-import { decodeLaunchResult, explainPlanError } from "../plan-explain.ts";
-
-/** sizeof(struct launch_result). */
-const RESULT_BYTES = 304;
+import { launchProgramAddon } from "../../native/launch-program.ts";
+import { decodeLaunchResult, explainPlanError, LAUNCH_RESULT_BYTES } from "../plan-explain.ts";
 
 export interface LaunchOptions {
   plan: Uint8Array;
-  /** A private directory for the plan and the result on their way. */
-  directory: string;
   /** Where the master of a terminal is sent. */
   consoleSocket?: string;
   /** For exec: init of the container. */
@@ -22,92 +14,56 @@ export interface LaunchOptions {
   preserveFds: number;
 }
 
-interface Prepared {
-  args: string[];
-  stdio: number[];
-  resultPath: string;
-  close(): void;
+export interface LaunchedChild {
+  pid: number;
+  /** To the launcher, which passes it on; nothing where it has ended. */
+  signal(signal: NodeJS.Signals): void;
+  /** As the process ends: 128 plus the signal's number for a death by signal. */
+  exitCode: Promise<number>;
 }
 
-function prepare(options: LaunchOptions): Prepared {
-  const directory = mkdtempSync(join(options.directory, "launch-"));
-  const planPath = join(directory, "plan");
-  const resultPath = join(directory, "result");
-  writeFileSync(planPath, options.plan, { mode: 0o600 });
-  const planFd = openSync(planPath, "r");
-  const resultFd = openSync(resultPath, "w", 0o600);
-  const preserved = Array.from({ length: options.preserveFds }, (_, index) => 3 + index);
-  const stdio = [0, 1, 2, ...preserved, planFd, resultFd];
-  const args = [
-    "launch",
-    "--plan-fd",
-    String(3 + options.preserveFds),
-    "--result-fd",
-    String(4 + options.preserveFds),
-  ];
-  if (options.joinPid !== undefined) args.push("--join-pid", String(options.joinPid));
-  if (options.consoleSocket !== undefined) args.push("--console-socket", options.consoleSocket);
-  const close = (): void => {
-    closeSync(planFd);
-    closeSync(resultFd);
-    rmSync(directory, { recursive: true, force: true });
-  };
-  return { args, stdio, resultPath, close };
-}
-
-/** Pid of the launched process. @throws GantryError with the failing step of the plan in words. */
-function outcome(plan: Uint8Array, resultPath: string, status: string): number {
-  const bytes = readFileSync(resultPath);
-  if (bytes.length < RESULT_BYTES) throw new GantryError("internal", `the launcher failed: ${status}`);
+/** @throws GantryError with the failing step of the plan in words. */
+function run(options: LaunchOptions, stays: boolean): { pid: number; launcher: number } {
+  const { plan, preserveFds, joinPid, consoleSocket } = options;
+  const args = ["launch", "--plan-fd", String(3 + preserveFds), "--result-fd", String(4 + preserveFds)];
+  if (joinPid !== undefined) args.push("--join-pid", String(joinPid));
+  if (consoleSocket !== undefined) args.push("--console-socket", consoleSocket);
+  if (stays) args.push("--wait");
+  const { pid: launcher, result: bytes } = launchProgramAddon.launchProgram(
+    shimProgram,
+    args,
+    plan,
+    preserveFds,
+    stays,
+  );
+  if (bytes.length < LAUNCH_RESULT_BYTES)
+    throw new GantryError("internal", "the launcher died before the container's process was made");
   const result = decodeLaunchResult(bytes);
   if ("error" in result) throw explainPlanError(plan, result.error);
-  return result.pid;
+  return { pid: result.pid, launcher };
 }
 
 /** Launches and returns; the process goes on as a child of whoever reaps orphans. */
 export function launch(options: LaunchOptions): number {
-  const prepared = prepare(options);
-  try {
-    const { status, signal, error } = spawnSync(shimProgram, prepared.args, {
-      stdio: prepared.stdio,
-      env: {},
-    });
-    if (error) throw error;
-    return outcome(options.plan, prepared.resultPath, signal ?? `exit status ${status}`);
-  } finally {
-    prepared.close();
-  }
-}
-
-export interface LaunchedChild {
-  pid: number;
-  /** Passes signals on, and ends as the process ends. */
-  launcher: ChildProcess;
-  exitCode: Promise<number>;
+  return run(options, false).pid;
 }
 
 /** Launches and stays connected: the launcher waits for the process. */
-export async function launchAndStay(options: LaunchOptions): Promise<LaunchedChild> {
-  const prepared = prepare(options);
-  try {
-    const launcher = spawn(shimProgram, [...prepared.args, "--wait"], {
-      stdio: prepared.stdio,
-      env: {},
-      detached: true,
-    });
-    const { promise: exitCode, resolve, reject } = Promise.withResolvers<number>();
-    let ended: string | undefined;
-    launcher.on("exit", (code, signal) => {
-      ended = signal ?? `exit status ${code}`;
-      resolve(code ?? 255);
-    });
-    launcher.on("error", reject);
-    exitCode.catch(() => undefined);
-    while (ended === undefined && readFileSync(prepared.resultPath).length < RESULT_BYTES) {
-      await Promise.race([sleep(1), exitCode]);
+export function launchAndStay(options: LaunchOptions): LaunchedChild {
+  const { pid, launcher } = run(options, true);
+  const exitCode = launchProgramAddon.awaitProgram(launcher);
+  let ended = false;
+  exitCode.then(
+    () => (ended = true),
+    () => (ended = true),
+  );
+  const signal = (name: NodeJS.Signals): void => {
+    if (ended) return;
+    try {
+      process.kill(launcher, name);
+    } catch (error) {
+      if (errnoCode(error) !== "ESRCH") throw error;
     }
-    return { pid: outcome(options.plan, prepared.resultPath, ended ?? ""), launcher, exitCode };
-  } finally {
-    prepared.close();
-  }
+  };
+  return { pid, signal, exitCode };
 }

@@ -1,4 +1,4 @@
 /** The entry of gantry-oci. */
 import { runCommandLine } from "./command-line.ts";
 
-process.exitCode = await runCommandLine(process.argv.slice(2));
+void runCommandLine(process.argv.slice(2)).then((status) => process.exit(status));
