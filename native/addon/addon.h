@@ -44,6 +44,7 @@ void addon_netlink_register(napi_env env, napi_value exports);     /* netlink so
 void addon_namespace_register(napi_env env, napi_value exports);   /* making and pinning namespaces */
 void addon_mount_register(napi_env env, napi_value exports);       /* the few mounts that the daemon makes */
 void addon_notify_register(napi_env env, napi_value exports);      /* service readiness, file locks */
+void addon_procfs_register(napi_env env, napi_value exports);      /* verified files of /proc */
 void addon_console_register(napi_env env, napi_value exports);     /* pipes, fifos, terminals over a socket */
 void addon_device_filter_register(napi_env env, napi_value exports);    /* device rules of cgroup v2 */
 void addon_loopback_connect_register(napi_env env, napi_value exports); /* TCP inside a network namespace */

@@ -127,6 +127,7 @@ static napi_value addon_init(napi_env env, napi_value exports) {
     addon_mount_register(env, exports);
     addon_notify_register(env, exports);
     addon_console_register(env, exports);
+    addon_procfs_register(env, exports);
     addon_device_filter_register(env, exports);
     addon_label_register(env, exports);
     addon_launch_program_register(env, exports);

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "job.h"
 #include "mount.h"
+#include "procfs.h"
 #include "sysctl.h"
 #include "user_process.h"
 
@@ -133,7 +134,7 @@ static void pin_run(struct job *base) {
     struct pin_job *job = (struct pin_job *)base;
     int directory = open_directory(job->directory);
     if (directory < 0) return (void)job_fail(base, "open", job->directory);
-    int proc = sysctl_open_proc();
+    int proc = procfs_open_root();
     if (proc < 0)
         job_fail(base, "open", "/proc");
     else if (job->flags & CLONE_NEWUSER)

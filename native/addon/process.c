@@ -11,6 +11,7 @@
  */
 #define _GNU_SOURCE
 #include "addon.h"
+#include "procfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -233,15 +234,17 @@ static napi_value spawn_shim(napi_env env, napi_callback_info info) {
 
 /* Field 22 of /proc/PID/stat, 0 where there is no such process or only its zombie. */
 static int64_t start_time(int32_t pid) {
-    char path[64] = "/proc/", text[1024], digits[12];
-    size_t count = 0, at = 6;
+    char path[64], text[1024], digits[12];
+    size_t count = 0, at = 0;
     do
         digits[count++] = (char)('0' + pid % 10);
     while (pid /= 10);
     while (count > 0)
         path[at++] = digits[--count];
     memcpy(path + at, "/stat", 6);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int proc = procfs_open_root();
+    int fd = proc < 0 ? -1 : procfs_open(proc, path, O_RDONLY);
+    if (proc >= 0) close(proc);
     if (fd < 0) return 0;
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);

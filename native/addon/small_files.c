@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "job.h"
+#include "procfs.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -125,7 +126,7 @@ static void count_descriptors(int proc, int32_t pid, uint32_t counts[2]) {
     char path[32], target[16];
     snprintf(path, sizeof path, "%d/fd", (int)pid);
     counts[0] = counts[1] = 0;
-    int fd = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = procfs_open(proc, path, O_RDONLY | O_DIRECTORY);
     if (fd < 0) return;
     DIR *directory = fdopendir(fd);
     if (directory == NULL) {
@@ -143,7 +144,7 @@ static void count_descriptors(int proc, int32_t pid, uint32_t counts[2]) {
 
 static void descriptors_run(struct job *base) {
     struct small_files_job *job = (struct small_files_job *)base;
-    int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int proc = procfs_open_root();
     if (proc < 0) return job_fail(base, "open", "/proc");
     size_t count = job->request_length / sizeof(int32_t);
     if (!reserve(job, count * 2 * sizeof(uint32_t) + 1)) {

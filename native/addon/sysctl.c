@@ -1,16 +1,13 @@
 /* Sysctls through a verified procfs. See sysctl.h. */
 #define _GNU_SOURCE
 #include "sysctl.h"
+#include "procfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 static int close_with(int fd, int err) {
@@ -19,31 +16,9 @@ static int close_with(int fd, int err) {
     return -1;
 }
 
-static int check_procfs(int fd) {
-    struct statfs fs;
-    if (fstatfs(fd, &fs) != 0) return close_with(fd, errno);
-    if (fs.f_type != PROC_SUPER_MAGIC) return close_with(fd, ENOTSUP);
-    return fd;
-}
-
-int sysctl_open_proc(void) {
-    int fd = open("/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? -1 : check_procfs(fd);
-}
-
-static int write_one(int proc, const char *path, const char *value) {
-    char full[256];
-    int length = snprintf(full, sizeof full, "sys/%s", path);
-    if (length < 0 || (size_t)length >= sizeof full) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    struct open_how how = {
-        .flags = O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
-    };
-    int fd = (int)syscall(SYS_openat2, proc, full, &how, sizeof how);
-    if (fd < 0 || check_procfs(fd) < 0) return -1;
+static int write_one(int sys, const char *path, const char *value) {
+    int fd = procfs_open(sys, path, O_WRONLY | O_NOFOLLOW);
+    if (fd < 0) return -1;
     size_t size = strlen(value);
     ssize_t written;
     do
@@ -58,13 +33,19 @@ static int write_one(int proc, const char *path, const char *value) {
 int sysctl_list_write(char **list, const char **failed) {
     *failed = "/proc";
     if (list[0] == NULL) return 0;
-    int proc = sysctl_open_proc();
+    int proc = procfs_open_root();
     if (proc < 0) return -1;
+    int sys = procfs_open(proc, "sys", O_PATH | O_DIRECTORY), error = errno;
+    close(proc);
+    if (sys < 0) {
+        errno = error;
+        return -1;
+    }
     for (char **text = list; text[0] != NULL && text[1] != NULL; text += 2) {
         *failed = text[0];
-        if (write_one(proc, text[0], text[1]) != 0) return close_with(proc, errno);
+        if (write_one(sys, text[0], text[1]) != 0) return close_with(sys, errno);
     }
-    close(proc);
+    close(sys);
     return 0;
 }
 

@@ -19,7 +19,4 @@ void sysctl_list_free(char **list);
 /* Writes them in order. 0, or -1 with errno and the path that failed (valid while the list is). */
 int sysctl_list_write(char **list, const char **failed);
 
-/* An O_PATH descriptor of /proc, checked to be procfs; -1 with errno (ENOTSUP if it is something else). */
-int sysctl_open_proc(void);
-
 #endif

@@ -102,6 +102,14 @@ int mounting_map_ids(struct plan_context *context, int tree, uint32_t id_map, bo
     return 0;
 }
 
+int mounting_clone(struct plan_context *context, const char *source, bool recursive) {
+    PLAN_FD found = call_openat2(AT_FDCWD, source, O_PATH, 0, RESOLVE_NO_SYMLINKS);
+    if (found < 0) return plan_fail(context, "openat2", source);
+    unsigned int all = recursive ? AT_RECURSIVE : 0;
+    int tree = call_open_tree(found, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | all);
+    return tree < 0 ? plan_fail(context, "open_tree", source) : tree;
+}
+
 int mounting_parameter(int fs, const char *parameter) {
     const char *equals = strchr(parameter, '=');
     if (equals == NULL) return call_fsconfig(fs, FSCONFIG_SET_FLAG, parameter, NULL);

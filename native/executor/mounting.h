@@ -23,6 +23,12 @@ int mounting_attach(struct plan_context *context, int tree, int place, const str
 int mounting_change(struct plan_context *context, int tree, const struct mount_change *change,
                     const char *path);
 
+/*
+ * A detached clone of what is on a host path. The path is one without symbolic links: whoever swaps a part of
+ * it for one meanwhile gets ELOOP (O_PATH opens nothing). A descriptor, or -1 (plan_fail).
+ */
+int mounting_clone(struct plan_context *context, const char *source, bool recursive);
+
 /* The place of a bind mount in the root, made where it is missing. A descriptor or -1 (plan_fail). */
 int mounting_bind_place(struct plan_context *context, int tree, const char *target, uint32_t flags);
 /* Keeps a detached mount under a number for ATTACH; the descriptor is the context's then. 0 or -1

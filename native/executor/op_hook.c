@@ -26,8 +26,8 @@ static bool host_pid(struct plan_context *context, char text[24]) {
         procfs_decimal(context->pid, text);
         return true;
     }
-    int proc = procfs_root(context);
-    ssize_t length = proc < 0 ? -1 : readlinkat(proc, "self", text, 23);
+    PLAN_FD self = procfs_open(context, "self", O_PATH | O_NOFOLLOW);
+    ssize_t length = self < 0 ? -1 : readlinkat(self, "", text, 23);
     if (length < 0) return false;
     text[length] = 0;
     return true;

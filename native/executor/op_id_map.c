@@ -33,9 +33,8 @@ static int map_process(struct plan_context *context, pid_t pid, const char *uids
     pid_name(pid, "gid_map", name);
     if (procfs_write(context, name, gids) < 0) return plan_fail(context, "write", "gid_map");
     pid_name(pid, "ns/user", name);
-    /* A magic link, below a procfs root that has been verified. */
-    int file = openat(procfs_root(context), name, O_RDONLY | O_CLOEXEC);
-    return file < 0 ? plan_fail(context, "openat", "ns/user") : file;
+    int file = procfs_follow(context, name, O_RDONLY);
+    return file < 0 ? plan_fail(context, "openat2", "ns/user") : file;
 }
 
 /* A user namespace begins with a process; this one does nothing, and is ended once the namespace is open. */
@@ -107,9 +106,8 @@ int mounting_take(struct plan_context *context, uint32_t number) {
 int op_prepare_bind(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(prepare_bind, op);
     PLAN_STRING(source, op.source);
-    unsigned int recursive = op.flags & PLAN_BIND_RECURSIVE ? AT_RECURSIVE : 0;
-    int tree = call_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | recursive);
-    if (tree < 0) return plan_fail(context, "open_tree", source);
+    int tree = mounting_clone(context, source, op.flags & PLAN_BIND_RECURSIVE);
+    if (tree < 0) return -1;
     if (mounting_keep(context, tree, op.number) < 0) return -1;
     bool all = (op.flags & PLAN_BIND_ID_MAP_RECURSIVE) != 0;
     if (mounting_map_ids(context, tree, op.id_map, all, source) < 0) return -1;

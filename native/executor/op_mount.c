@@ -6,6 +6,7 @@
 #include "resolve.h"
 #include <errno.h>
 #include <linux/magic.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
@@ -24,6 +25,12 @@ static int mount_place(struct plan_context *context, const char *target, bool pl
     return same < 0 ? plan_fail_with(context, error, "openat2", target) : same;
 }
 
+/* Wherever links of the image lead: what covers a part of procfs could feign anything (CVE-2019-16884). */
+static bool is_on_procfs(int place) {
+    struct statfs filesystem;
+    return fstatfs(place, &filesystem) == 0 && filesystem.f_type == PROC_SUPER_MAGIC;
+}
+
 int op_mount(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(mount, op);
     PLAN_STRING(type, op.type);
@@ -32,6 +39,8 @@ int op_mount(struct plan_context *context, const struct wire_record *record) {
     PLAN_STRINGS(parameters, op.parameters);
     PLAN_FD place = mount_place(context, target, op.flags & PLAN_MOUNT_PLAIN_TARGET);
     if (place < 0) return -1;
+    if (strcmp(type, "proc") != 0 && is_on_procfs(place))
+        return plan_fail_with(context, EPERM, "mount on procfs", target);
     uint32_t count = op.parameters.count;
     /* What is read-only from the start could not be filled. */
     bool filled = (op.flags & PLAN_MOUNT_COPY_UP) != 0;
@@ -48,12 +57,7 @@ int mounting_bind_place(struct plan_context *context, int tree, const char *targ
     if (fstat(tree, &status) < 0) return plan_fail(context, "fstat", target);
     int place = root_make(context, target, S_ISDIR(status.st_mode));
     if (place < 0) return plan_fail(context, "openat2", target);
-    /* Wherever links of the image lead: what covers a part of procfs could feign anything (CVE-2019-16884).
-     */
-    struct statfs filesystem;
-    if (flags & PLAN_BIND_ON_PROCFS || fstatfs(place, &filesystem) != 0 ||
-        filesystem.f_type != PROC_SUPER_MAGIC)
-        return place;
+    if (flags & PLAN_BIND_ON_PROCFS || !is_on_procfs(place)) return place;
     close(place);
     return plan_fail_with(context, EPERM, "mount on procfs", target);
 }
@@ -61,19 +65,17 @@ int mounting_bind_place(struct plan_context *context, int tree, const char *targ
 int op_keep_source(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(keep_source, op);
     PLAN_STRING(source, op.source);
-    unsigned int recursive = op.flags & PLAN_BIND_RECURSIVE ? AT_RECURSIVE : 0;
-    int tree = call_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | recursive);
-    return tree < 0 ? plan_fail(context, "open_tree", source) : mounting_keep(context, tree, op.number);
+    int tree = mounting_clone(context, source, op.flags & PLAN_BIND_RECURSIVE);
+    return tree < 0 ? -1 : mounting_keep(context, tree, op.number);
 }
 
 int op_bind(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(bind, op);
     PLAN_STRING(source, op.source);
     PLAN_STRING(target, op.target);
-    unsigned int recursive = op.flags & PLAN_BIND_RECURSIVE ? AT_RECURSIVE : 0;
     PLAN_FD tree = op.number != 0 ? mounting_take(context, op.number)
-                                  : call_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | recursive);
-    if (tree < 0) return op.number != 0 ? -1 : plan_fail(context, "open_tree", source);
+                                  : mounting_clone(context, source, op.flags & PLAN_BIND_RECURSIVE);
+    if (tree < 0) return -1;
     PLAN_FD place = mounting_bind_place(context, tree, target, op.flags);
     if (place < 0) return -1;
     struct mount_change change = {.set = op.set,

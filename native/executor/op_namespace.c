@@ -29,8 +29,7 @@ static int joined_root(struct plan_context *context) {
     }
     memcpy(path, pid + 6, digits);
     strcpy(path + digits, "/root");
-    /* A magic link, below a procfs root that has been verified. */
-    return openat(procfs_root(context), path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return procfs_follow(context, path, O_PATH | O_DIRECTORY);
 }
 
 int op_join_pidfd(struct plan_context *context, const struct wire_record *record) {
@@ -61,8 +60,7 @@ int op_time_offsets(struct plan_context *context, const struct wire_record *reco
     if (unshare(CLONE_NEWTIME) < 0) return plan_fail(context, "unshare", NULL);
     if (text[0] != 0 && procfs_write(context, "self/timens_offsets", text) < 0)
         return plan_fail(context, "write", "/proc/self/timens_offsets");
-    /* A magic link, below a procfs root that has been verified. */
-    PLAN_FD file = openat(procfs_root(context), "self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+    PLAN_FD file = procfs_follow(context, "self/ns/time_for_children", O_RDONLY);
     if (file < 0 || setns(file, CLONE_NEWTIME) < 0) return plan_fail(context, "setns", "time");
     return 0;
 }

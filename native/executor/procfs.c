@@ -10,25 +10,63 @@
 
 #define PROC_ROOT_INODE 1
 
-int procfs_root(struct plan_context *context) {
-    if (context->proc >= 0) return context->proc;
+#define LONGEST_LINK 64
+#define VERIFIED (RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS)
+
+static int open_root(void) {
     int fd = call_openat2(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS);
     if (fd < 0) return -1;
     struct statfs filesystem;
     struct stat status;
     if (fstatfs(fd, &filesystem) == 0 && fstat(fd, &status) == 0 && filesystem.f_type == PROC_SUPER_MAGIC &&
         status.st_ino == PROC_ROOT_INODE)
-        return context->proc = fd;
+        return fd;
     close(fd);
     errno = ENOTSUP;
     return -1;
 }
 
+/* Not through what is mounted on the link or above it; where it leads to is the kernel's word. */
+static int follow(int proc, const char *path, int flags) {
+    char directory[LONGEST_LINK];
+    const char *name = strrchr(path, '/');
+    if (name == NULL || (size_t)(name - path) >= sizeof(directory)) {
+        errno = EINVAL;
+        return -1;
+    }
+    memcpy(directory, path, (size_t)(name - path));
+    directory[name - path] = 0;
+    name++;
+    PLAN_FD parent = call_openat2(proc, directory, O_PATH | O_DIRECTORY, 0, VERIFIED);
+    if (parent < 0) return -1;
+    PLAN_FD link = call_openat2(parent, name, O_PATH | O_NOFOLLOW, 0, VERIFIED);
+    return link < 0 ? -1 : openat(parent, name, flags | O_CLOEXEC);
+}
+
+int procfs_root(struct plan_context *context) {
+    if (context->proc < 0) context->proc = open_root();
+    return context->proc;
+}
+
+int procfs_follow(struct plan_context *context, const char *path, int flags) {
+    int proc = procfs_root(context);
+    return proc < 0 ? -1 : follow(proc, path, flags);
+}
+
+int procfs_host_open(const char *path, int flags) {
+    PLAN_FD proc = open_root();
+    return proc < 0 ? -1 : call_openat2(proc, path, (uint64_t)flags, 0, VERIFIED);
+}
+
+int procfs_host_follow(const char *path, int flags) {
+    PLAN_FD proc = open_root();
+    return proc < 0 ? -1 : follow(proc, path, flags);
+}
+
 int procfs_open(struct plan_context *context, const char *path, int flags) {
     int proc = procfs_root(context);
     if (proc < 0) return -1;
-    return call_openat2(proc, path, (uint64_t)flags, 0,
-                        RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS);
+    return call_openat2(proc, path, (uint64_t)flags, 0, VERIFIED);
 }
 
 int procfs_write(struct plan_context *context, const char *path, const char *text) {

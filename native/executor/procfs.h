@@ -18,6 +18,14 @@ int procfs_open(struct plan_context *context, const char *path, int flags);
 /* Writes the text in one call. -1 with errno. */
 int procfs_write(struct plan_context *context, const char *path, const char *text);
 
+/* Follows a magic link of procfs ("PID/ns/user"), which itself and whose directory are verified in the same
+ * way. -1 with errno. */
+int procfs_follow(struct plan_context *context, const char *path, int flags);
+
+/* The same two for who has no context: the root is opened and closed again. -1 with errno. */
+int procfs_host_open(const char *path, int flags);
+int procfs_host_follow(const char *path, int flags);
+
 /* "self/fd/N", relative to the root. */
 void procfs_fd_name(int fd, char name[PROC_FD_NAME]);
 /* "self/NAME", or "PID/NAME" for the launcher. False when it does not fit. */

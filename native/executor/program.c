@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "program.h"
 #include "calls.h"
+#include "context.h"
+#include "procfs.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,13 +11,13 @@
 #include <sys/sendfile.h>
 #include <sys/statvfs.h>
 
-#define PROGRAM "/proc/self/exe"
+#define PROGRAM "self/exe"
 #define GUARD "GANTRY_PROTECTED"
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 /* A read-only mount of the program's file, attached nowhere. */
-static int readonly_clone(void) {
-    int fd = call_open_tree(AT_FDCWD, PROGRAM, OPEN_TREE_CLONE);
+static int readonly_clone(int program) {
+    int fd = call_open_tree(program, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
     const struct call_mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
     if (fd < 0 || call_mount_setattr(fd, 0, &attr) == 0) return fd;
     close(fd);
@@ -24,7 +26,7 @@ static int readonly_clone(void) {
 
 /* For kernels before 5.12. */
 static int sealed_copy(void) {
-    int from = open(PROGRAM, O_RDONLY | O_CLOEXEC);
+    int from = procfs_host_follow(PROGRAM, O_RDONLY);
     int to = memfd_create("gantry-shim", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     ssize_t moved = from < 0 || to < 0 ? -1 : 1;
     while (moved > 0)
@@ -42,8 +44,9 @@ void program_protect(char **argv) {
         prctl(PR_SET_NAME, "gantry-shim", 0, 0, 0);
         return;
     }
-    if (statvfs(PROGRAM, &status) == 0 && status.f_flag & ST_RDONLY) return;
-    int fd = readonly_clone();
+    PLAN_FD program = procfs_host_follow(PROGRAM, O_PATH);
+    if (program < 0 || (fstatvfs(program, &status) == 0 && status.f_flag & ST_RDONLY)) return;
+    int fd = readonly_clone(program);
     if (fd < 0) fd = sealed_copy();
     if (fd < 0 || setenv(GUARD, "1", 1) < 0) return;
     syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);

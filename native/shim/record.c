@@ -4,6 +4,7 @@
  * cgroup.
  */
 #define _GNU_SOURCE
+#include "../executor/procfs.h"
 #include "shim.h"
 
 #include <errno.h>
@@ -43,8 +44,8 @@ static ssize_t read_file(int fd, char *out, size_t size) {
 /* Field 22 of /proc/PID/stat (proc_pid_stat(5)); 0 if the process has gone. */
 uint64_t record_start_time(pid_t pid) {
     char path[32], text[1024];
-    put_text(put_decimal(put_text(path, "/proc/"), (uint32_t)pid), "/stat");
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    put_text(put_decimal(path, (uint32_t)pid), "/stat");
+    int fd = procfs_host_open(path, O_RDONLY);
     if (fd < 0) return 0;
     ssize_t n = read_file(fd, text, sizeof text);
     close(fd);

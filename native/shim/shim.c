@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "shim.h"
+#include "../executor/procfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +25,7 @@
 
 static void lower_oom_score(void) {
     /* Not permitted without CAP_SYS_RESOURCE, and then not needed for anything to work. */
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    int fd = procfs_host_open("self/oom_score_adj", O_WRONLY);
     if (fd < 0) return;
     if (write(fd, "-999", 4) < 0) {
     }

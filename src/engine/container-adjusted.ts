@@ -4,6 +4,7 @@
  */
 import { dirname } from "node:path";
 import { GantryError, wrapError } from "../base/errors.ts";
+import { withFollowedSources } from "../oci/bind-sources.ts";
 import { parseSpec } from "../oci/config-check.ts";
 import { stringifyExactJson } from "../oci/exact-json.ts";
 import { permittedOomScore } from "../oci/oom-score.ts";
@@ -27,7 +28,7 @@ export async function adjustedEntry(
   const { container } = entry;
   try {
     const devices = adjusted.cdiDevices.filter((name) => !container.config.cdiDevices.includes(name));
-    const injected = await context.cdi.inject(adjusted.spec, devices);
+    const injected = withFollowedSources(await context.cdi.inject(adjusted.spec, devices));
     const spec = parseSpec(stringifyExactJson(injected), "adjusted configuration");
     permitOomScore(context, container.id, spec);
     compileInit(context, container, spec, { tasksFiles: [] });

@@ -2,6 +2,7 @@
  * CreateContainer: checks, user, OCI configuration, writable snapshot, record. No process yet: the shim starts with
  * the container.
  */
+import { withFollowedSources } from "../oci/bind-sources.ts";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { CleanupStack } from "../base/cleanup.ts";
@@ -78,7 +79,7 @@ async function build(
     const parent = podCgroupParent(context, sandbox);
     const cgroupPath = context.cgroups.containerPath(parent, id);
     const own = await containerSpec(context, { containerId: id, config, sandbox, image, user, cgroupPath });
-    const spec = await context.cdi.inject(own, config.cdiDevices);
+    const spec = withFollowedSources(await context.cdi.inject(own, config.cdiDevices));
     signal.throwIfAborted();
     undo.push("remove snapshot", () => context.snapshotter.remove(id));
     await context.snapshotter.prepare(id, image.chainId);

@@ -3,6 +3,7 @@
  * filled in: the process whose PID namespace is joined, and the container's cgroup.
  */
 import { GantryError } from "../base/errors.ts";
+import { followedSources } from "../oci/bind-sources.ts";
 import type { CgroupEntries } from "../oci/cgroup.ts";
 import { planForContainer, planForExec } from "../oci/container-plan.ts";
 import { deviceBinds } from "../oci/device-lookup.ts";
@@ -45,7 +46,7 @@ export function compileInit(
   const inUserNamespace = linux.namespaces?.some(({ type }) => type === "user") ?? false;
   const mounts = [...(spec.mounts ?? [])];
   if (inUserNamespace) {
-    mounts.push(...deviceBinds(linux.devices ?? []));
+    mounts.push(...followedSources(deviceBinds(linux.devices ?? [])));
     linux.devices = [];
   }
   const mountLabel = linux.mountLabel !== undefined && { mountLabel: linux.mountLabel };

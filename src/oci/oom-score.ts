@@ -4,7 +4,9 @@
  * Those that have the old value get the new one; a process that was given another one by its own program keeps it.
  * A process that has ended, or that we may not change, is passed over: the score is advice, and a limit is not.
  */
-import { closeSync, constants, openSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, constants, readFileSync, writeSync } from "node:fs";
+import { procfsAddon } from "../native/procfs.ts";
+import { errnoCode } from "../base/errors.ts";
 import type { Cgroup } from "./cgroup.ts";
 import { hostLimits } from "./host-limits.ts";
 
@@ -40,23 +42,26 @@ export async function changeOomScore(
 
 function hold(held: Map<number, number>, pid: number): void {
   try {
-    held.set(pid, openSync(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY));
+    held.set(pid, procfsAddon.procfsOpen(-1, String(pid), constants.O_RDONLY | constants.O_DIRECTORY));
   } catch {
     // It has ended.
   }
 }
 
 function changeOne(processDirectory: number, from: number, to: number): "changed" | "kept" | "refused" {
-  const path = `/proc/self/fd/${processDirectory}/oom_score_adj`;
+  let file: number;
   try {
-    if (Number(readFileSync(path, "latin1")) !== from) return "kept";
-  } catch {
-    return "kept";
+    file = procfsAddon.procfsOpen(processDirectory, "oom_score_adj", constants.O_RDWR);
+  } catch (error) {
+    return errnoCode(error) === "ENOENT" || errnoCode(error) === "ESRCH" ? "kept" : "refused";
   }
   try {
-    writeFileSync(path, String(to), { flag: "r+" });
+    if (Number(readFileSync(file, "latin1")) !== from) return "kept";
+    writeSync(file, String(to), 0);
     return "changed";
-  } catch {
-    return "refused";
+  } catch (error) {
+    return errnoCode(error) === "ESRCH" ? "kept" : "refused";
+  } finally {
+    closeSync(file);
   }
 }

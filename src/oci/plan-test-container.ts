@@ -13,7 +13,7 @@ import { compilePlan, type PlanOptions } from "./plan-compile.ts";
 import { decodeLaunchResult, explainPlanError, type PlanError } from "./plan-explain.ts";
 import type { Linux, Process, Spec } from "./runtime-spec.ts";
 
-const APPLETS =
+export const APPLETS =
   "sh ls cat mount id true false sleep ps stat readlink tty hostname grep env pwd echo kill wc test mkdir head touch stty umask chmod ln dd";
 
 export const TEST_CAPABILITIES = ["CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE"];

@@ -22,7 +22,11 @@ function stubProgram(): string {
   const directory = mkdtempSync(join(tmpdir(), "gantry-stub-shim-"));
   process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
   built = join(directory, "gantry-shim");
-  const sources = [...globSync(join(native, "shim/*.c")), join(native, "shim/test/launch_stub.c")];
+  const sources = [
+    ...globSync(join(native, "shim/*.c")),
+    join(native, "executor/procfs.c"),
+    join(native, "shim/test/launch_stub.c"),
+  ];
   const mode = process.env["GANTRY_TEST_SANITIZE"] ? SANITIZE : ["-Os", "-static"];
   const short = ["-DATTACH_STALL_MS=500", "-DVANISHED_CHECK_MS=100"];
   const include = `-I${join(native, "include")}`;

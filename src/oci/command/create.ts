@@ -6,6 +6,7 @@ import { CleanupStack } from "../../base/cleanup.ts";
 import { errnoCode, errorMessage, GantryError } from "../../base/errors.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
 import type { CgroupManager } from "../cgroup.ts";
+import { withFollowedSources } from "../bind-sources.ts";
 import { parseSpec } from "../config-check.ts";
 import { planForContainer } from "../container-plan.ts";
 import { prepareIntelRdt, removeIntelRdt } from "../intel-rdt.ts";
@@ -82,7 +83,7 @@ async function makeContainer<T extends { pid: number }>(
     const fifo = fifoPath(root, id);
     consoleAddon.makeFifo(fifo, 0o600);
     const process = spec.process && grantedProcess(spec.process, log);
-    const plan = planForContainer(process ? { ...spec, process } : spec, {
+    const plan = planForContainer(withFollowedSources(process ? { ...spec, process } : spec), {
       rootfs: { type: "bind", source: rootfs, readonly: false },
       cgroup: entriesWithClass(cgroup.entries(), spec, id),
       netDevices: await netDeviceMoves(spec),
