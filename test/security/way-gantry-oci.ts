@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { chmodSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createCgroupManager } from "../../src/oci/cgroup-manager.ts";
@@ -116,6 +117,7 @@ export class GantryOci implements Way {
             ...shellCommand(command),
           ]),
         ),
+      output: () => readFile(output, "utf8"),
       end: async () => {
         assert.equal((await this.oci(["delete", "--force", id])).code, 0);
         return readFileSync(output, "utf8");

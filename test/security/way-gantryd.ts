@@ -116,6 +116,7 @@ export class Gantryd implements Way {
         assert.equal(options.cwd, undefined, "an exec of the CRI has the container's directory");
         return this.#exec(container_id, shellCommand(command));
       },
+      output: () => readLog(log),
       end: async () => {
         await this.work.client.StopContainer({ container_id, timeout: "0" });
         const output = await readLog(log);

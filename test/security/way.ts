@@ -37,6 +37,8 @@ export interface RunningAttack {
   /** Of its first process, on the host. */
   pid: number;
   exec(command: string | readonly string[], options?: { cwd?: string }): Promise<Outcome>;
+  /** What it has written so far. */
+  output(): Promise<string>;
   /** Ends it; what it has written. */
   end(): Promise<string>;
 }
