@@ -39,7 +39,13 @@ bothWays((way) => {
 
   test("a working directory below a descriptor is refused, also through a link of the image (CVE-2024-21626)", async () => {
     const inside = "readlink /proc/self/cwd; cat /etc/hostname /etc/shadow";
-    for (const cwd of ["/proc/self/fd/3", "/proc/self/fd/7", "/proc/self/fd/9/../..", "/proc/1/cwd", "/away"]) {
+    for (const cwd of [
+      "/proc/self/fd/3",
+      "/proc/self/fd/7",
+      "/proc/self/fd/9/../..",
+      "/proc/1/cwd",
+      "/away",
+    ]) {
       const { refused, output } = await way().run({
         image: [link("away", "/proc/self/fd/8")],
         command: inside,
