@@ -291,7 +291,7 @@ struct plan_bind {
     uint64_t propagation; /* MS_*; 0: leave it */
     uint32_t flags; /* BIND_* */
     uint32_t number; /* KEEP_SOURCE has cloned it under; 0: it is cloned now */
-    struct wire_span source; /* host path, symbolic links followed */
+    struct wire_span source; /* host path without symbolic links */
     struct wire_span target; /* path in the root */
 } __attribute__((aligned(8)));
 _Static_assert(offsetof(struct plan_bind, set) == 8, "bind");
@@ -464,7 +464,7 @@ struct plan_prepare_bind {
     uint64_t propagation; /* MS_*; 0: leave it */
     uint32_t flags; /* BIND_* */
     uint32_t id_map; /* 1: the first one kept, and so on; 0: none */
-    struct wire_span source; /* host path, symbolic links followed */
+    struct wire_span source; /* host path without symbolic links */
     struct wire_span target; /* path in the root, for messages */
 } __attribute__((aligned(8)));
 _Static_assert(offsetof(struct plan_prepare_bind, number) == 8, "prepareBind");
@@ -496,7 +496,7 @@ struct plan_keep_source {
     struct wire_header header;
     uint32_t number; /* to keep it under, from 1 */
     uint32_t flags; /* BIND_* */
-    struct wire_span source; /* host path, symbolic links followed */
+    struct wire_span source; /* host path without symbolic links */
     struct wire_span target; /* path in the root, for messages */
 } __attribute__((aligned(8)));
 _Static_assert(offsetof(struct plan_keep_source, number) == 8, "keepSource");

@@ -70,7 +70,11 @@ bothWays((way) => {
       ["sys", outside],
     ] as const) {
       const { refused } = await way().run({ image: [link(name, target)], command: "true" });
-      assert.match(refused ?? "", new RegExp(`/${name}: openat2.*(?:ELOOP|too many symbolic links)`), `${name} to ${target}`);
+      assert.match(
+        refused ?? "",
+        new RegExp(`/${name}: openat2.*(?:ELOOP|too many symbolic links)`),
+        `${name} to ${target}`,
+      );
       assertUntouched(target);
     }
   });

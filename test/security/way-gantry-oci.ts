@@ -143,9 +143,9 @@ export class GantryOci implements Way {
   }
 }
 
-/** An error of the command's own is one line on standard error and exit status 1. */
+/** An error of the command's own is a line on standard error that says so. */
 function outcome({ code, stdout, stderr }: CommandResult): Outcome {
-  const refused = code === 1 && /level=error/.test(stderr) ? stderr : undefined;
+  const refused = code !== 0 && /level=error/.test(stderr) ? stderr : undefined;
   return { refused, output: stdout + stderr, exitCode: code };
 }
 
