@@ -60,8 +60,8 @@ async function atRest(): Promise<void> {
   await assertHoldings(setting.daemon, idle);
 }
 
-// Those of the CNI network stand in crash-cni.root.test.ts.
-for (const point of FAILPOINTS.filter((name) => !/^(recovery:|cni-)/.test(name))) {
+// Those of the CNI network stand in crash-cni.root.test.ts, those of external runtimes in handlers-crash.root.test.ts.
+for (const point of FAILPOINTS.filter((name) => !/^(recovery:|cni-|external:)/.test(name))) {
   test(`the daemon dies after ${point}`, async () => {
     const deaths = keeper.deaths;
     await arm(point);

@@ -14,6 +14,8 @@ const TOOLS: Record<string, string> = {
   "docker-registry": "docker-registry",
   nft: "nftables",
   ip: "iproute2",
+  runc: "runc",
+  crun: "crun",
   busybox: "busybox-static",
   setcap: "libcap2-bin",
   setfattr: "attr",

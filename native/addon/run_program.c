@@ -23,7 +23,7 @@
 struct program {
     struct job job;
     char *path;
-    char **environment;
+    char **arguments, **environment;
     int streams[STREAMS];
     int cancel; /* the reading end of a pipe: when the other end is closed, the program is killed */
     int32_t status;
@@ -36,13 +36,18 @@ static void close_all(int *descriptors, size_t count) {
     }
 }
 
+static void free_list(char **list) {
+    for (char **entry = list; entry != NULL && *entry != NULL; entry++)
+        free(*entry);
+    free(list);
+}
+
 static void program_release(struct job *base) {
     struct program *program = (struct program *)base;
     close_all(program->streams, STREAMS);
     close_all(&program->cancel, 1);
-    for (char **entry = program->environment; entry != NULL && *entry != NULL; entry++)
-        free(*entry);
-    free(program->environment);
+    free_list(program->arguments);
+    free_list(program->environment);
     free(program->path);
     free(program);
 }
@@ -67,9 +72,9 @@ static int program_spawn(struct program *program, pid_t *pid) {
     for (int i = 0; i < STREAMS && err == 0; i++)
         err = posix_spawn_file_actions_adddup2(&actions, program->streams[i], i);
     if (err == 0) err = posix_spawn_file_actions_addclosefrom_np(&actions, STREAMS);
-    char *arguments[] = {program->path, NULL};
     if (err == 0)
-        err = posix_spawn(pid, program->path, &actions, &attributes, arguments, program->environment);
+        err =
+            posix_spawn(pid, program->path, &actions, &attributes, program->arguments, program->environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     return err;
@@ -132,21 +137,20 @@ static char **string_list(napi_env env, napi_value value) {
         if (napi_get_element(env, value, i, &entry) == napi_ok &&
             (list[i] = addon_string(env, entry)) != NULL)
             continue;
-        for (uint32_t j = 0; j < i; j++)
-            free(list[j]);
-        free(list);
+        free_list(list);
         return NULL;
     }
     return list;
 }
 
-/* runProgram(path, environment, stdin, stdout, stderr, cancel) → Promise<status>; takes the descriptors. */
+/* runProgram(path, arguments, environment, stdin, stdout, stderr, cancel) → Promise<status>; takes the
+ * descriptors. */
 static napi_value run_program(napi_env env, napi_callback_info info) {
-    napi_value args[6];
+    napi_value args[7];
     int32_t numbers[STREAMS + 1];
-    if (!addon_args(env, info, 6, args)) return NULL;
+    if (!addon_args(env, info, 7, args)) return NULL;
     for (size_t i = 0; i < STREAMS + 1; i++)
-        if (!addon_int32(env, args[2 + i], &numbers[i])) return NULL;
+        if (!addon_int32(env, args[3 + i], &numbers[i])) return NULL;
     struct program *program = calloc(1, sizeof *program);
     if (program == NULL) return addon_throw_errno(env, ENOMEM, "calloc", NULL);
     program->job = (struct job){.run = program_run, .result = program_result, .release = program_release};
@@ -154,7 +158,8 @@ static napi_value run_program(napi_env env, napi_callback_info info) {
         program->streams[i] = numbers[i];
     program->cancel = numbers[STREAMS];
     if ((program->path = addon_string(env, args[0])) == NULL ||
-        (program->environment = string_list(env, args[1])) == NULL) {
+        (program->arguments = string_list(env, args[1])) == NULL ||
+        (program->environment = string_list(env, args[2])) == NULL) {
         program_release(&program->job);
         return NULL;
     }

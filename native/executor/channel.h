@@ -13,14 +13,15 @@ enum channel_kind {
     CHANNEL_REACHED = 2,  /* process: stands at a rendezvous */
     CHANNEL_READY = 3,    /* process: stands at the gate */
     CHANNEL_CONSOLE = 4,  /* process: a pty's master comes with this */
-    CHANNEL_FORKED = 5,   /* process: `pid` goes on in its place */
+    CHANNEL_FORKED = 5,   /* process: `pid` goes on in its place, or `adopted`, where that is not 0 */
     CHANNEL_RELEASE = 6,  /* launcher: go on */
     CHANNEL_LISTENER = 7, /* process: its filter's listener comes with this */
 };
 
 struct channel_message {
     uint32_t kind;
-    int32_t pid; /* received: of the sender, in the receiver's PID namespace (SO_PASSCRED), else 0 */
+    int32_t pid;     /* received: of the sender, in the receiver's PID namespace (SO_PASSCRED), else 0 */
+    int32_t adopted; /* a process that the sender is to be succeeded by */
     struct plan_error failure;
 };
 

@@ -77,6 +77,8 @@ static const struct plan_entry ENTRIES[] = {
     {PLAN_OP_EXEC, op_exec},
     {PLAN_OP_PAUSE, op_pause},
     {PLAN_OP_END, op_end},
+    {PLAN_OP_RUNTIME_COMMAND, op_runtime_command},
+    {PLAN_OP_ADOPT, op_adopt},
     {PLAN_OP_PARENT_ID_MAP, op_id_map},
     {PLAN_OP_PARENT_RLIMIT, op_rlimit},
     {PLAN_OP_PARENT_OOM_SCORE, op_oom_score},

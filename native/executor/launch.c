@@ -156,7 +156,7 @@ static int await(struct launch *launch, enum channel_kind wanted) {
             return -1;
         }
         if (message.kind == CHANNEL_FORKED) {
-            if (follow_fork(launch, message.pid) < 0) return -1;
+            if (follow_fork(launch, message.adopted > 0 ? message.adopted : message.pid) < 0) return -1;
             continue;
         }
         if (message.kind == wanted) return 0;

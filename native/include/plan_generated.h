@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "wire.h"
 
-#define PLAN_FINGERPRINT 0x566b0ceu
+#define PLAN_FINGERPRINT 0x444d9b5eu
 
 #define PLAN_HEADER_MAGIC 0x4e4c5047u
 #define PLAN_HEADER_BYTES 0x10u
@@ -97,6 +97,8 @@ enum plan_code {
     PLAN_OP_EXEC = 65,
     PLAN_OP_PAUSE = 66,
     PLAN_OP_END = 67,
+    PLAN_OP_RUNTIME_COMMAND = 80,
+    PLAN_OP_ADOPT = 81,
     PLAN_OP_RELEASE = 32769,
     PLAN_OP_PARENT_ID_MAP = 32770,
     PLAN_OP_PARENT_RLIMIT = 32771,
@@ -774,6 +776,36 @@ struct plan_end {
     struct wire_header header;
 } __attribute__((aligned(8)));
 _Static_assert(sizeof(struct plan_end) == 8, "end");
+
+/* run a command of an external runtime to its end, with the process's own standard streams */
+struct plan_runtime_command {
+    struct wire_header header;
+    uint32_t timeout_ms; /* then it is killed, with all that it has made; 0: none */
+    struct wire_span name; /* for messages: "crun create" */
+    struct wire_span path; /* program */
+    struct wire_list args;
+    struct wire_list env;
+    struct wire_span directory; /* its working directory */
+    struct wire_span console; /* name of a socket in that directory, on which it hands over the terminal; empty: the process has none */
+    struct wire_span log; /* host file that gets what a failing command has left on its standard error */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_runtime_command, timeout_ms) == 8, "runtimeCommand");
+_Static_assert(offsetof(struct plan_runtime_command, name) == 12, "runtimeCommand");
+_Static_assert(offsetof(struct plan_runtime_command, path) == 20, "runtimeCommand");
+_Static_assert(offsetof(struct plan_runtime_command, args) == 28, "runtimeCommand");
+_Static_assert(offsetof(struct plan_runtime_command, env) == 40, "runtimeCommand");
+_Static_assert(offsetof(struct plan_runtime_command, directory) == 52, "runtimeCommand");
+_Static_assert(offsetof(struct plan_runtime_command, console) == 60, "runtimeCommand");
+_Static_assert(offsetof(struct plan_runtime_command, log) == 68, "runtimeCommand");
+_Static_assert(sizeof(struct plan_runtime_command) == 80, "runtimeCommand");
+
+/* a process that the external runtime has made goes on in place of this one; the last operation */
+struct plan_adopt {
+    struct wire_header header;
+    struct wire_span pid_file; /* host file with its pid */
+} __attribute__((aligned(8)));
+_Static_assert(offsetof(struct plan_adopt, pid_file) == 8, "adopt");
+_Static_assert(sizeof(struct plan_adopt) == 16, "adopt");
 
 /* lets the process go on from its RENDEZVOUS */
 struct plan_release {

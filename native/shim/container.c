@@ -99,6 +99,14 @@ static void adopt(struct shim *shim, struct stdio_ends *ends) {
     container->state = SHIM_STATE_CREATED;
 }
 
+/* An external runtime makes the group itself: only now it is there, and none was killed in it before. */
+static void open_new_group(struct shim *shim, const struct frame *frame) {
+    char group[4096];
+    if (shim->oom_file >= 0 || !field_text(frame, SHIM_FIELD_MEMORY_CGROUP, group, sizeof group)) return;
+    record_oom_open(shim, group);
+    shim->oom_before = 0;
+}
+
 void container_launch(struct shim *shim, struct connection *connection, const struct frame *frame) {
     struct container *container = &shim->container;
     struct stdio_ends ends = {{-1, -1, -1}, -1, -1, -1};
@@ -124,6 +132,7 @@ void container_launch(struct shim *shim, struct connection *connection, const st
         return;
     }
     adopt(shim, &ends);
+    open_new_group(shim, frame);
     container->start_time = record_start_time(container->process.pid);
     int error = record_write_pid(shim);
     if (error != 0) {

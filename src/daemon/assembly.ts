@@ -6,14 +6,13 @@
  *             network, shims, cgroups ─┴─▶ engine (recovers) ─▶ CRI server
  */
 import { mkdirSync } from "node:fs";
-import { availableParallelism, release } from "node:os";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { runAll, type CleanupStep } from "../base/cleanup.ts";
 import { errorKind } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { createCriServer } from "../cri/server.ts";
 import { createEngine } from "../engine/create-engine.ts";
-import type { RuntimeHandlerInfo } from "../engine/engine.ts";
 import { linuxPodHost } from "../engine/pod-host-linux.ts";
 import { linuxUsageProbe } from "../engine/usage-probe-linux.ts";
 import { createImageService } from "../image/image-service.ts";
@@ -24,7 +23,6 @@ import { Selinux } from "../oci/selinux.ts";
 import { CdiRegistry } from "../oci/cdi-registry.ts";
 import type { Cgroup, CgroupManager } from "../oci/cgroup.ts";
 import { createCgroupManager } from "../oci/cgroup-manager.ts";
-import { kernelAtLeast } from "../oci/seccomp-profile-json.ts";
 import { PLAN_FINGERPRINT } from "../oci/plan.ts";
 import { explainPlanError } from "../oci/plan-explain.ts";
 import { createShimManager } from "../shim/shim-manager.ts";
@@ -32,6 +30,7 @@ import { createNri } from "../nri/nri.ts";
 import { openRecordStore } from "../store/record-store.ts";
 import type { Config } from "./config-schema.ts";
 import { nriOptions } from "./nri-options.ts";
+import { runtimeHandlers } from "./runtime-handlers.ts";
 import { createNetwork } from "./network-choice.ts";
 import { openFilesLimit } from "./open-files-limit.ts";
 import { createSnapshotter } from "./snapshotter-choice.ts";
@@ -104,7 +103,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     host: linuxPodHost,
     usageProbe: linuxUsageProbe,
     log: part("engine"),
-    handlers: runtimeHandlers(config, await userNamespaces, log),
+    handlers: await runtimeHandlers(config, cgroups.driver, await userNamespaces, part("handlers")),
     defaultCgroupParent: config.runtime.pod_cgroup,
     shimCgroup: shimGroup.entries(),
     seccompDefaultProfile: config.runtime.seccomp_default,
@@ -174,22 +173,4 @@ function isBundle(): boolean {
 
 function bundledWorker(): URL {
   return new URL("unpack-worker.js", import.meta.url);
-}
-
-/** "" is the default handler; the others go by their names. */
-function runtimeHandlers(
-  config: Config,
-  noUserNamespaces: string | undefined,
-  log: Logger,
-): RuntimeHandlerInfo[] {
-  if (noUserNamespaces !== undefined)
-    log.warn({ reason: noUserNamespaces }, "pods cannot have user namespaces on this host");
-  const names = ["", ...Object.keys(config.runtimes)];
-  // mount_setattr(2) with AT_RECURSIVE came with Linux 5.12.
-  const recursiveReadOnlyMounts = kernelAtLeast(release(), "5.12");
-  return names.map((name) => ({
-    name,
-    recursiveReadOnlyMounts,
-    userNamespaces: noUserNamespaces === undefined,
-  }));
 }

@@ -22,6 +22,7 @@ function section<const E extends v.ObjectEntries>(entries: E, text: string) {
 
 const text = v.string("must be a string");
 const textList = v.array(text, "must be a list of strings");
+const yesNo = v.boolean("must be true or false");
 
 const absolutePath = v.pipe(
   text,
@@ -209,8 +210,66 @@ const runtime = section(
   "Running containers.",
 );
 
+const annotationPatterns = v.array(
+  v.pipe(
+    text,
+    v.regex(/^[A-Za-z0-9._/-]+\*?$|^\*$/, "must be an annotation's key, or its beginning and '*'"),
+  ),
+  "must be a list of strings",
+);
+
 const handler = v.strictObject({
-  type: setting(oneOf(["builtin"]), "builtin", `"builtin": Gantry's own executor.`),
+  type: setting(
+    oneOf(["builtin", "oci"]),
+    "builtin",
+    `"builtin": Gantry's own executor. "oci": a program with runc's commands, the one that binary names.`,
+  ),
+  binary: setting(
+    emptyOr(/^(?!.*\/\.\.?(\/|$))\/[^\0]*[^\0/]$/, "an absolute path"),
+    "",
+    `With "oci": the program.`,
+  ),
+  arguments: setting(
+    textList,
+    [],
+    `With "oci": global arguments, put before each command. --root, --log, --log-format and, with the systemd driver, --systemd-cgroup are given in any case.`,
+  ),
+  environment: setting(
+    v.array(v.pipe(text, v.regex(/^[^=\0]+=[^\0]*$/, "must be NAME=value"))),
+    [],
+    `With "oci": its environment besides PATH, "NAME=value".`,
+  ),
+  root: setting(
+    emptyOr(/^(?!.*\/\.\.?(\/|$))\/[^\0]*[^\0/]$/, "an absolute path"),
+    "",
+    `With "oci": where the program keeps its state. Empty: runtimes/NAME in the state directory.`,
+  ),
+  timeout_seconds: setting(
+    count(1, 3600),
+    60,
+    `With "oci": how long a command of the program may take. Then it is killed, with all that it has made.`,
+  ),
+  update_command: setting(
+    yesNo,
+    true,
+    `With "oci": whether the program's "update" is told of new limits. They are written to the container's control group in any case.`,
+  ),
+  kill_command: setting(
+    yesNo,
+    false,
+    `With "oci": whether signals go by the program's "kill". Needed where its process on the host is not the container's first one, as with runsc.`,
+  ),
+  pod_annotations: setting(
+    annotationPatterns,
+    [],
+    "Annotations of a pod that the OCI configuration of its containers gets: keys, or beginnings of keys with '*' at the end. Runtimes and OCI hooks give some of them power over the host, so name only what you know.",
+  ),
+  container_annotations: setting(annotationPatterns, [], "The same for a container's own annotations."),
+  privileged_without_host_devices: setting(
+    yesNo,
+    false,
+    "A privileged container gets no device of the host but those that it names.",
+  ),
 });
 
 const runtimes = v.pipe(
@@ -260,7 +319,6 @@ const streaming = section(
 );
 
 const milliseconds = count(1, 600_000);
-const yesNo = v.boolean("must be true or false");
 
 const nriValidator = section(
   {

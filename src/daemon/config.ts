@@ -144,6 +144,10 @@ function checkTogether(config: Config, sources: Source[]): string[] {
   if (config.runtimes[config.runtime.default_handler] === undefined) {
     blame(["runtime", "default_handler"], `there is no [runtimes.${config.runtime.default_handler}]`);
   }
+  for (const [name, { type, binary }] of Object.entries(config.runtimes)) {
+    if (type === "oci" && binary === "") blame(["runtimes", name, "type"], "needs a binary");
+    if (type !== "oci" && binary !== "") blame(["runtimes", name, "binary"], 'needs type = "oci"');
+  }
   const { tls, certificate_file, key_file } = config.streaming;
   if (tls === "files" && (certificate_file === "" || key_file === ""))
     blame(["streaming", "tls"], "needs certificate_file and key_file");

@@ -21,6 +21,7 @@ import type { EngineContext } from "./engine-context.ts";
 import { makeImageVolumes, missingVolumes } from "./image-volume.ts";
 import type { PodSandbox } from "./pod-sandbox.ts";
 import { type LinuxResources, NO_RESOURCES } from "./resources.ts";
+import { runtimeHandler } from "./runtime-handler.ts";
 import { admitContainer } from "./hooked-steps.ts";
 import { podCgroupParent } from "./pod-paths.ts";
 import { checkUserMapped } from "./pod-user-namespace.ts";
@@ -72,6 +73,7 @@ async function build(
   );
   try {
     requireReady(sandbox);
+    const { external } = runtimeHandler(context, sandbox.runtimeHandler);
     const image = findImage(context, config);
     const accounts = await context.accounts.read(context, image);
     const user = containerUser(config.security, image, accounts);
@@ -98,6 +100,7 @@ async function build(
       imageRef: image.repoDigests[0] ?? image.id,
       ...(imageVolumes.length > 0 && { imageVolumes }),
       ...(missing.length > 0 && { missingVolumes: missing }),
+      ...(external && { externalHandler: external.options.name }),
       state: "created",
       createdAtNs: wallClockNs(),
       startedAtNs: 0n,

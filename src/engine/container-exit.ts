@@ -10,6 +10,7 @@ import type { ExitRecord, Shim } from "../shim/shim.ts";
 import { endHooks } from "./container-hooks.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { deleteExternal } from "./external-container.ts";
 import { tellStopped } from "./hooked-subject.ts";
 import { wallClockNs } from "./clock.ts";
 import { exitReason } from "./exit-reason.ts";
@@ -68,6 +69,7 @@ export async function releaseContainer(context: EngineContext, entry: ContainerE
   const cgroup = context.cgroups.load(entry.cgroupPath);
   await cgroup.kill();
   failpoint("container-exit:kill");
+  await deleteExternal(context, entry);
   await cgroup.remove(AbortSignal.timeout(RELEASE_TIMEOUT_MS));
   failpoint("container-exit:cgroup");
   if (entry.shim) await entry.shim.delete();

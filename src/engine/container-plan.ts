@@ -23,15 +23,26 @@ export async function initPlan(
   cgroup: CgroupEntries,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  const pidPath = await pidNamespacePath(context, entry, signal);
+  const joined = await joinedSpec(context, entry, spec, signal);
+  const hooks = await hookOptions(context, entry.container, spec);
+  return compileInit(context, entry.container, joined, cgroup, hooks);
+}
+
+/** The configuration with the PID namespace that is known only now. */
+export async function joinedSpec(
+  context: EngineContext,
+  entry: ContainerEntry,
+  spec: Spec,
+  signal: AbortSignal,
+): Promise<Spec> {
+  const path = await pidNamespacePath(context, entry, signal);
+  if (path === undefined) return spec;
   const namespaces = (spec.linux?.namespaces ?? []).map((namespace) =>
-    namespace.type === "pid" && namespace.path === PID_NAMESPACE_AT_START && pidPath !== undefined
-      ? { ...namespace, path: pidPath }
+    namespace.type === "pid" && namespace.path === PID_NAMESPACE_AT_START
+      ? { ...namespace, path }
       : namespace,
   );
-  const hooks = await hookOptions(context, entry.container, spec);
-  const filled = pidPath === undefined ? spec : { ...spec, linux: { ...spec.linux, namespaces } };
-  return compileInit(context, entry.container, filled, cgroup, hooks);
+  return { ...spec, linux: { ...spec.linux, namespaces } };
 }
 
 /** The plan of a configuration in which nothing is unknown, or which is only to be checked. */

@@ -22,6 +22,7 @@ import { type PodPaths, podPaths } from "./pod-paths.ts";
 import type { NamespaceOptions, PodSandbox } from "./pod-sandbox.ts";
 import { podIdMaps, specIdMappings } from "./pod-user-namespace.ts";
 import { NO_RESOURCES } from "./resources.ts";
+import { allowedAnnotations, runtimeHandler } from "./runtime-handler.ts";
 import { relabel, selinuxChoice } from "./selinux-choice.ts";
 import { seccompChoice } from "./seccomp-choice.ts";
 
@@ -41,7 +42,8 @@ export async function containerSpec(context: EngineContext, input: ContainerSpec
   const paths = podPaths(context.stateDirectory, sandbox.id);
   const namespaces = containerNamespaces(config, sandbox);
   const maps = podIdMaps(sandbox.config.namespaces);
-  const devices = containerDevices(config);
+  const handler = runtimeHandler(context, sandbox.runtimeHandler);
+  const devices = containerDevices(config, handler.options?.privilegedWithoutHostDevices ?? false);
   // An empty list means "the default" or "none", which the protocol cannot tell apart. The kubelet asks for none only
   // in pods with a user namespace of their own.
   const masks = (paths: string[]): boolean =>
@@ -105,7 +107,7 @@ export async function containerSpec(context: EngineContext, input: ContainerSpec
     resources: config.resources ?? NO_RESOURCES,
     cgroupsPath: input.cgroupPath,
     sysctls: {},
-    annotations: {},
+    annotations: allowedAnnotations(handler, sandbox, config),
   };
   return generateSpec(spec);
 }

@@ -14,6 +14,7 @@ import { runHostHooks } from "./container-hooks.ts";
 import { initPlan } from "./container-plan.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { deleteExternal, explainingStart, externalPlan } from "./external-container.ts";
 import { hookedContainer, startKey, tellStopped } from "./hooked-subject.ts";
 
 /** What a shell gives for a command that cannot be executed, and the peers for a failed start. */
@@ -108,13 +109,20 @@ async function launch(context: EngineContext, entry: ContainerEntry, signal: Abo
       "clean-up after a failed start failed",
     ),
   );
-  const cgroup = await context.cgroups.create(entry.cgroupPath, spec.linux?.resources ?? {});
+  const external = container.externalHandler !== undefined;
+  // An external runtime makes the group itself.
+  const cgroup = external
+    ? context.cgroups.load(entry.cgroupPath)
+    : await context.cgroups.create(entry.cgroupPath, spec.linux?.resources ?? {});
   failpoint("container-start:cgroup");
   undo.push("remove cgroup", () => cgroup.remove(AbortSignal.timeout(10_000)));
+  if (external) undo.push("delete in the runtime", () => deleteExternal(context, entry));
   if (container.logPath !== "") await mkdir(dirname(container.logPath), { recursive: true, mode: 0o755 });
-  const plan = await initPlan(context, entry, spec, cgroup.entries(), signal);
+  const plan = external
+    ? await externalPlan(context, entry, spec, signal)
+    : await initPlan(context, entry, spec, cgroup.entries(), signal);
   const { tty, stdin, stdinOnce } = container.config;
-  const shim = await context.shims.start(
+  const starting = context.shims.start(
     {
       id: container.id,
       plan,
@@ -128,7 +136,8 @@ async function launch(context: EngineContext, entry: ContainerEntry, signal: Abo
     },
     signal,
   );
-  if (spec.hooks?.poststart) {
+  const shim = external ? await explainingStart(context, entry, starting) : await starting;
+  if (spec.hooks?.poststart && !external) {
     undo.push("end shim", () => context.shims.discard(container.id));
     await runHostHooks(context, container, spec, "poststart", shim.initPid, signal);
   }

@@ -13,6 +13,7 @@ import { abandonContainer } from "./container-exit.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { whileAtRest } from "./hooked-subject.ts";
+import { externalHandler } from "./runtime-handler.ts";
 import { signalNumber } from "./signal.ts";
 
 /** A killed container whose exit is not told within this time has a shim to be looked after. */
@@ -75,10 +76,19 @@ export class ContainerStop {
   }
 
   #send(signal: number): void {
-    this.#entry.shim?.kill(signal).catch((error: unknown) => {
+    this.#kill(signal).catch((error: unknown) => {
       if (errorKind(error) === "not-found") return;
       this.#report(`send signal ${signal}`, error);
     });
+  }
+
+  async #kill(signal: number): Promise<void> {
+    const { container, shim } = this.#entry;
+    if (container.externalHandler !== undefined) {
+      const { external } = externalHandler(this.#context, container);
+      if (external.options.kill) return external.kill(container.id, signal);
+    }
+    await shim?.kill(signal);
   }
 
   #report(what: string, error: unknown): void {

@@ -16,6 +16,7 @@ import type { Container } from "./container.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import type { LinuxResources } from "./resources.ts";
+import { externalHandler } from "./runtime-handler.ts";
 
 /**
  * Zero and empty mean "unchanged". Takes the container's lock, so it must not be called by who holds it.
@@ -91,8 +92,15 @@ async function update(
   const cgroup = context.cgroups.load(entry.cgroupPath);
   if (container.state === "running") {
     const memory = written.memory && { memory: { ...written.memory, checkBeforeUpdate: true } };
-    const restore = await cgroup.update({ ...written, ...memory });
-    undo.push("restore limits", restore);
+    // That of a virtual machine's container may not be one.
+    if (cgroup.exists() || container.externalHandler === undefined)
+      undo.push("restore limits", await cgroup.update({ ...written, ...memory }));
+    if (container.externalHandler !== undefined) {
+      const { external } = externalHandler(context, container);
+      await external.updateResources(container.id, written);
+      const old = context.containers.spec(entry).linux?.resources ?? {};
+      undo.push("restore the runtime's limits", () => external.updateResources(container.id, old));
+    }
     failpoint("container-update:limits");
   } else {
     cgroup.check(written);

@@ -130,6 +130,8 @@ export interface Container {
   imageVolumes?: ImageVolume[];
   /** Volumes that the image declares and has no directory for. Absent: none. */
   missingVolumes?: string[];
+  /** Name of the handler whose external runtime runs it. Absent: Gantry's own executor. */
+  externalHandler?: string;
   state: ContainerState;
   /** Nanoseconds since the epoch; 0 for what has not happened. */
   createdAtNs: bigint;

@@ -7,6 +7,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { ImageService } from "../image/image.ts";
+import type { ExternalRuntime } from "../oci/external/external-runtime.ts";
 import type { ProcessSession } from "../shim/shim.ts";
 import type { Container, ContainerConfig, ContainerFilter } from "./container.ts";
 import type { LifecycleEvent } from "./events.ts";
@@ -55,6 +56,19 @@ export interface RuntimeHandlerInfo {
   name: string;
   recursiveReadOnlyMounts: boolean;
   userNamespaces: boolean;
+  /** Absent: the defaults. */
+  options?: RuntimeHandlerOptions;
+  /** The program that runs its containers; absent: Gantry's own executor. */
+  external?: ExternalRuntime;
+  /** ociVersionMax of the program. */
+  ociVersionMax?: string;
+}
+
+export interface RuntimeHandlerOptions {
+  /** Keys, or beginnings of keys with "*" at the end, that OCI configurations get. */
+  podAnnotations: readonly string[];
+  containerAnnotations: readonly string[];
+  privilegedWithoutHostDevices: boolean;
 }
 
 export interface Engine {

@@ -8,7 +8,7 @@ import { constants } from "node:os";
 import { abortable } from "../base/abort.ts";
 import { GantryError, wrapError } from "../base/errors.ts";
 import type { ShimExec } from "../shim/shim.ts";
-import { execPlan } from "./container-plan.ts";
+import { execInContainer } from "./container-exec.ts";
 import type { EngineContext } from "./engine-context.ts";
 import type { ExecSyncResult } from "./engine.ts";
 
@@ -29,10 +29,10 @@ export async function execSync(
   const { container } = entry;
   const timeout = timeoutMs > 0 ? AbortSignal.timeout(timeoutMs) : undefined;
   const either = timeout ? AbortSignal.any([signal, timeout]) : signal;
-  const plan = execPlan(context, entry, { args: command, terminal: false });
   let exec: ShimExec | undefined;
   try {
-    exec = await shim.exec({ plan, terminal: false, stdin: false, killOnDisconnect: true }, either);
+    const asked = { args: command, terminal: false, stdin: false };
+    exec = await execInContainer(context, entry, shim, asked, either);
     const running = exec;
     const [stdout, stderr, exit] = await abortable(
       Promise.all([

@@ -3,7 +3,7 @@
  * goes, nobody could end it any more.
  */
 import { GantryError, wrapError } from "../base/errors.ts";
-import { execPlan } from "./container-plan.ts";
+import { execInContainer } from "./container-exec.ts";
 import type { EngineContext } from "./engine-context.ts";
 import type { ExecOptions, ProcessSession } from "./engine.ts";
 
@@ -15,9 +15,8 @@ export async function exec(
 ): Promise<ProcessSession> {
   if (command.length === 0) throw new GantryError("invalid-argument", "exec: the command is empty");
   const { entry, shim } = context.containers.runningShim(id);
-  const plan = execPlan(context, entry, { args: command, terminal });
   try {
-    return await shim.exec({ plan, terminal, stdin, killOnDisconnect: true }, signal);
+    return await execInContainer(context, entry, shim, { args: command, terminal, stdin }, signal);
   } catch (error) {
     throw wrapError(`exec in container "${entry.container.id}"`, error);
   }

@@ -6,6 +6,7 @@ import type { SysctlWrite } from "../native/netlink.ts";
 import type { EngineContext } from "./engine-context.ts";
 import type { PodSandboxConfig } from "./pod-sandbox.ts";
 import { checkPodUserNamespace } from "./pod-user-namespace.ts";
+import { runtimeHandler as runtimeHandlerOf } from "./runtime-handler.ts";
 
 /** @throws invalid-argument, failed-precondition, unimplemented; nothing has been changed then. */
 export function checkPodSandboxConfig(
@@ -13,17 +14,15 @@ export function checkPodSandboxConfig(
   config: PodSandboxConfig,
   runtimeHandler: string,
 ): void {
-  checkRuntimeHandler(context, runtimeHandler);
+  const handler = runtimeHandlerOf(context, runtimeHandler);
+  handler.external?.check();
   const { namespaces } = config;
   if (namespaces.network !== "pod" && namespaces.network !== "node")
     throw invalid(`network namespace mode "${namespaces.network}" is not for a pod`);
   if (namespaces.ipc !== "pod" && namespaces.ipc !== "node")
     throw invalid(`ipc namespace mode "${namespaces.ipc}" is not for a pod`);
   if (namespaces.pid === "target") throw invalid(`pid namespace mode "target" is for a container`);
-  checkPodUserNamespace(
-    config,
-    context.handlers.find(({ name }) => name === runtimeHandler),
-  );
+  checkPodUserNamespace(config, handler);
   if (config.hostname.length > 64) throw invalid(`hostname "${config.hostname}" is longer than 64 bytes`);
   if (config.logDirectory !== "" && !isPlainAbsolute(config.logDirectory))
     throw invalid(`log directory "${config.logDirectory}" is not a plain absolute path`);
@@ -51,12 +50,6 @@ export function podSysctls(config: PodSandboxConfig): PodSysctls {
     (late ? sysctls.ofInterfaces : sysctls.early).push([path, value]);
   }
   return sysctls;
-}
-
-/** @throws not-found for a handler that the configuration does not have. */
-export function checkRuntimeHandler(context: Pick<EngineContext, "handlers">, runtimeHandler: string): void {
-  if (!context.handlers.some((handler) => handler.name === runtimeHandler))
-    throw new GantryError("not-found", `runtime handler "${runtimeHandler}" is not configured`);
 }
 
 /** An absolute path that is its own normal form: no "..", no ".", nothing empty between slashes. */

@@ -21,6 +21,7 @@ import { releaseContainer, watchContainer } from "./container-exit.ts";
 import type { ContainerState } from "./container.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
+import { bundlesDirectory, deleteExternal, discardBundle } from "./external-container.ts";
 import { snapshotOwner } from "./image-volume.ts";
 import { watchPause } from "./pod-pause-watch.ts";
 import { podPaths, podsDirectory } from "./pod-paths.ts";
@@ -124,7 +125,11 @@ async function adoptContainer(context: EngineContext, entry: ContainerEntry): Pr
     watchContainer(context, entry, shim);
     return;
   }
-  if (container.state === "created") return;
+  if (container.state === "created") {
+    // The daemon may have died while its runtime was making it.
+    await deleteExternal(context, entry);
+    return;
+  }
   container.state = "exited";
   container.exitCode = 255;
   container.finishedAtNs = wallClockNs();
@@ -166,6 +171,8 @@ async function collectGarbage(context: EngineContext): Promise<void> {
       attempt("snapshot", name, context.snapshotter.remove(name));
   for (const id of await directoriesIn(podsDirectory(context.stateDirectory)))
     if (!podIds.has(id)) attempt("pod directory", id, discardPodDirectory(context, id));
+  for (const id of await directoriesIn(bundlesDirectory(context)))
+    if (!containerIds.has(id)) attempt("bundle", id, discardBundle(context, id));
   await Promise.all(steps);
   const released = [...context.pods.all()].filter((entry) => entry.networkReleased);
   for (const entry of released) podIds.delete(entry.sandbox.id);

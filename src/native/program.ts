@@ -14,6 +14,7 @@ interface ProgramBinding {
   /** Takes the four descriptors. @returns the exit code, or 256 and the number of the signal that ended it. */
   runProgram(
     path: string,
+    args: string[],
     environment: string[],
     stdin: number,
     stdout: number,
@@ -29,8 +30,10 @@ const SIGNALLED = 256;
 const AFTER_EXIT_MS = 2_000;
 
 export interface ProgramRun {
-  /** Absolute path; executed without a shell and without arguments. */
+  /** Absolute path; executed without a shell. */
   path: string;
+  /** After its own name; default none. */
+  args?: string[];
   /** "NAME=value", the whole environment. */
   environment: string[];
   input: string;
@@ -60,6 +63,7 @@ export async function runProgram(run: ProgramRun, signal: AbortSignal): Promise<
   const kill = once(() => closeSync(cancelWrite));
   const end = native.runProgram(
     run.path,
+    [run.path, ...(run.args ?? [])],
     run.environment,
     streams.stdin[0],
     streams.stdout[1],

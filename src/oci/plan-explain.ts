@@ -96,6 +96,20 @@ function explainIdMap({ errno, path }: PlanError): string {
   }
 }
 
+/** A command of an external runtime that has not ended by itself. */
+function explainRuntime({ syscall, errno, path }: PlanError, { timeoutMs }: { timeoutMs: number }): string {
+  switch (syscall) {
+    case "runtime timeout":
+      return `not finished after ${timeoutMs / 1000} s`;
+    case "runtime terminal":
+      return "it has handed over no terminal";
+    case "runtime execve":
+      return `${path}: ${errnoName(errno)}`;
+    default:
+      return `${syscall} ${path}: ${errnoName(errno)}`;
+  }
+}
+
 /** What the operation was doing, as a noun phrase: `mount /proc`. */
 function subject(operation: PlanOperation | undefined): string {
   if (!operation) return "start process";
@@ -134,6 +148,10 @@ function subject(operation: PlanOperation | undefined): string {
     case "hook":
     case "parentHook":
       return `hook ${operation.values.path}`;
+    case "runtimeCommand":
+      return operation.values.name;
+    case "adopt":
+      return "process of the external runtime";
     case "user":
       return `set user ${operation.values.uid}:${operation.values.gid}`;
     default:
@@ -149,7 +167,8 @@ function kindOf(operation: PlanOperation | undefined, error: PlanError): ErrorKi
     name === "bind" || name === "prepareBind" || name === "keepSource" || name === "joinNamespace";
   if (asked && (reason === "ENOENT" || reason === "ENOTDIR")) return "failed-precondition";
   if (operation && operationField(operation)) return KINDS[reason] ?? "failed-precondition";
-  if (operation?.name === "hook" || operation?.name === "parentHook") return "failed-precondition";
+  if (name === "runtimeCommand" && reason === "ETIMEDOUT") return "deadline-exceeded";
+  if (name === "hook" || name === "parentHook" || name === "runtimeCommand") return "failed-precondition";
   return KINDS[reason] ?? "internal";
 }
 
@@ -181,10 +200,12 @@ export function explainPlanError(plan: Uint8Array, error: PlanError): GantryErro
     const call = `${error.syscall}: ${errnoName(error.errno)}`;
     return new GantryError(kindOf(operation, error), `${field.path}: ${said ? `${said} (${call})` : call}`);
   }
-  const ran = /^hook (exit|signal) (\d+)$/.exec(error.syscall);
+  const ran = /^(?:hook|runtime) (exit|signal) (\d+)$/.exec(error.syscall);
   const reason = ran
     ? `${ran[1] === "exit" ? "exit status" : "killed by signal"} ${ran[2]}`
     : errnoName(error.errno);
+  if (operation?.name === "runtimeCommand" && !ran)
+    return new GantryError(kindOf(operation, error), `${what}: ${explainRuntime(error, operation.values)}`);
   const call = ran || error.syscall.startsWith("hook ") ? "" : `${error.syscall}${where}: `;
   return new GantryError(kindOf(operation, error), `${what}: ${call}${reason}`);
 }

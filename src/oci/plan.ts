@@ -425,6 +425,29 @@ export const PLAN_TABLE = {
     pause: { code: 66, doc: "reap children until SIGTERM or SIGINT", fields: {} },
     end: { code: 67, doc: "exit with status 0, as there is no command", fields: {} },
 
+    runtimeCommand: {
+      code: 80,
+      doc: "run a command of an external runtime to its end, with the process's own standard streams",
+      fields: {
+        timeoutMs: ["u32", "then it is killed, with all that it has made; 0: none"],
+        name: ["string", 'for messages: "crun create"'],
+        path: ["string", "program"],
+        args: ["strings", ""],
+        env: ["strings", ""],
+        directory: ["string", "its working directory"],
+        console: [
+          "string",
+          "name of a socket in that directory, on which it hands over the terminal; empty: the process has none",
+        ],
+        log: ["string", "host file that gets what a failing command has left on its standard error"],
+      },
+    },
+    adopt: {
+      code: 81,
+      doc: "a process that the external runtime has made goes on in place of this one; the last operation",
+      fields: { pidFile: ["string", "host file with its pid"] },
+    },
+
     release: { code: PARENT | 1, doc: "lets the process go on from its RENDEZVOUS", fields: {} },
     parentIdMap: {
       code: PARENT | 2,

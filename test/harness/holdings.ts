@@ -16,6 +16,8 @@ import { mounts, processes } from "./leftovers.ts";
 const PLACES = [
   "state/pods",
   "state/shims",
+  "state/bundles",
+  ...["runc", "crun"].map((name) => `state/runtimes/${name}`),
   "root/snapshots/active",
   "root/snapshots/trash",
   "root/snapshots/layers",

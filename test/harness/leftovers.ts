@@ -28,6 +28,7 @@ export async function leftovers(daemon: TestDaemon): Promise<string[]> {
 const EMPTY_AT_REST = [
   "state/pods",
   "state/shims",
+  "state/bundles",
   "root/snapshots/active",
   "root/snapshots/trash",
   "root/images/ingest",

@@ -19,6 +19,8 @@ export interface PodLifeOptions {
   plain?: boolean;
   /** In a user namespace of its own. */
   userNamespace?: boolean;
+  /** Default: the default one. */
+  runtimeHandler?: string;
   /** A CDI device for one of its containers. */
   device?: string;
 }
@@ -42,7 +44,7 @@ export async function podLife(call: Caller, options: PodLifeOptions): Promise<vo
     return { state, exit_code, reason };
   };
 
-  const request = { config, runtime_handler: "" };
+  const request = { config, runtime_handler: options.runtimeHandler ?? "" };
   const { pod_sandbox_id: pod } = await call((cri, limit) => cri.RunPodSandbox(request, limit));
   const filter = { label_selector: { app: name } };
   const pods = await call((cri, limit) => cri.ListPodSandbox({ filter }, limit));

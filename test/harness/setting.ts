@@ -64,7 +64,8 @@ async function startDaemon(registry: Registry, options: TestDaemonOptions): Prom
 
 export async function assertNothingLeft(daemon: TestDaemon): Promise<void> {
   assert.deepEqual(await leftoversAtRest(daemon), []);
-  for (const place of ["pods", "shims"]) assert.deepEqual(await daemon.filesBelow("state", place), []);
+  for (const place of ["pods", "shims", "bundles", "runtimes"])
+    assert.deepEqual(await daemon.filesBelow("state", place), []);
 }
 
 export function podConfig(name: string, more: object = {}): object {

@@ -41,9 +41,10 @@ export class Workload {
   }
 
   /** @param more fields of the configuration beside name and log directory. */
-  async pod(name: string, more: object = {}): Promise<TestPod> {
+  async pod(name: string, more: object = {}, runtime_handler = ""): Promise<TestPod> {
     const config = podConfig(name, { log_directory: this.logDirectory, ...more });
-    return { id: (await this.client.RunPodSandbox({ config })).pod_sandbox_id, config };
+    const { pod_sandbox_id } = await this.client.RunPodSandbox({ config, runtime_handler });
+    return { id: pod_sandbox_id, config };
   }
 
   async create(pod: TestPod, name: string, command: string[], more: object = {}): Promise<string> {
