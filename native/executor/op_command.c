@@ -25,7 +25,7 @@ int op_open_fifo(struct plan_context *context, const struct wire_record *record)
 }
 
 /* The kernel forgets this at a fork and a change of user, so that it is the last thing to be set. */
-int plan_die_together(struct plan_context *context) {
+static int die_together(struct plan_context *context) {
     if (!context->die_together) return 0;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) return plan_fail(context, "prctl", "PR_SET_PDEATHSIG");
     char byte;
@@ -46,7 +46,7 @@ int op_close_descriptors(struct plan_context *context, const struct wire_record 
         (low != high && call_close_range(low + 1, high - 1) < 0))
         return plan_fail(context, "close_range", NULL);
     context->join = context->proc = context->root = context->null = context->empty = context->directory = -1;
-    return plan_die_together(context);
+    return die_together(context);
 }
 
 int op_check_command(struct plan_context *context, const struct wire_record *record) {

@@ -3,9 +3,9 @@
  * process that they have made, whose pid is in a file, succeeds this one.
  *
  * This process is the subreaper of what it runs, so that a command that fails or does not end can be undone:
- * whoever it has left is ours, and is killed. When this process has ended, the new one is the launcher's
- * child, as the launcher (or its parent) is the next subreaper. Nothing that a runtime writes is read here
- * but the number in the file.
+ * whoever it has left is ours, and is killed. So it does when its launcher dies, which it must therefore
+ * outlive for a moment. When this process has ended, the new one is the launcher's child, as the launcher (or
+ * its parent) is the next subreaper. Nothing that a runtime writes is read here but the number in the file.
  */
 #define _GNU_SOURCE
 #include "calls.h"
@@ -164,15 +164,19 @@ static _Noreturn void command_main(const struct command *command, pid_t parent, 
     _exit(127);
 }
 
-/* Waits for the end. False after a timeout. */
-static bool wait_end(pid_t pid, uint32_t timeout_ms, int *status) {
-    if (timeout_ms != 0) {
-        PLAN_FD pidfd = call_pidfd_open(pid);
-        if (pidfd >= 0 && !readable(pidfd, timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms)) return false;
-    }
+/* Waits for the end. 0, or ETIMEDOUT, or ECANCELED when the launcher has gone. */
+static int wait_end(struct plan_context *context, pid_t pid, uint32_t timeout_ms, int *status) {
+    PLAN_FD pidfd = call_pidfd_open(pid);
+    struct pollfd waiting[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = context->sync, .events = POLLIN}};
+    int limit = timeout_ms == 0 ? -1 : timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms, ready = 1;
+    while (pidfd >= 0 && (ready = poll(waiting, 2, limit)) < 0 && errno == EINTR)
+        continue;
+    if (ready == 0) return ETIMEDOUT;
+    /* The launcher says nothing here, so that there is something to read at the end only. */
+    if (pidfd >= 0 && waiting[0].revents == 0) return ECANCELED;
     while (waitpid(pid, status, 0) < 0 && errno == EINTR)
         continue;
-    return true;
+    return 0;
 }
 
 /* Runs it to its end. 0 or -1 (plan_fail). */
@@ -186,8 +190,10 @@ static int run_command(struct plan_context *context, const struct command *comma
     ssize_t got = pid < 0 ? 0 : read(report[0], &exec_error, sizeof(exec_error));
     close(report[0]);
     if (pid < 0) return plan_fail_with(context, error, "fork", command->path);
-    if (!wait_end(pid, timeout_ms, &status))
-        return plan_fail_with(context, ETIMEDOUT, "runtime timeout", command->path);
+    error = wait_end(context, pid, timeout_ms, &status);
+    if (error != 0)
+        return plan_fail_with(context, error, error == ETIMEDOUT ? "runtime timeout" : "launcher",
+                              command->path);
     if (got == (ssize_t)sizeof(exec_error))
         return plan_fail_with(context, exec_error, "runtime execve", command->path);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
@@ -207,7 +213,6 @@ int op_runtime_command(struct plan_context *context, const struct wire_record *r
     PLAN_STRING(log, op.log);
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         return plan_fail(context, "prctl", "PR_SET_CHILD_SUBREAPER");
-    if (plan_die_together(context) < 0) return -1;
     struct command command = {.path = path,
                               .directory = directory,
                               .log = log,

@@ -39,8 +39,6 @@ plan_operation op_open_fifo, op_close_descriptors, op_check_command, op_exec, op
 /* A NULL-terminated array of pointers to the `count` strings of a list; the caller frees it. NULL: no memory.
  */
 char **plan_string_array(const char *first, uint32_t count);
-/* Has the process killed when its launcher dies, where that is wanted. 0 or -1 (plan_fail). */
-int plan_die_together(struct plan_context *context);
 /* op_runtime.c */
 plan_operation op_runtime_command, op_adopt;
 /* op_hook.c */

@@ -8,8 +8,8 @@
  * crash at any point, that the runtime is to be asked to delete the container; it may not know it.
  */
 import { existsSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { errorKind, errorMessage, GantryError, wrapError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import { stringifyExactJson } from "../oci/exact-json.ts";
@@ -66,8 +66,7 @@ export async function externalPlan(
   const { spec: config, prepared } = externalConfig(joined, { bundle, ociVersionMax, annotations });
   for (const name of [BUNDLE.rootfs, BUNDLE.mounts]) await mkdir(join(bundle, name), { recursive: true });
   // In a user namespace the runtime reaches the bundle as nobody, through directories that it cannot list.
-  if (joined.linux?.namespaces?.some(({ type }) => type === "user"))
-    for (const path of [context.stateDirectory, bundlesDirectory(context), bundle]) await chmod(path, 0o711);
+  if (joined.linux?.namespaces?.some(({ type }) => type === "user")) await openToOthers(context, bundle);
   await mkdir(external.options.root, { recursive: true, mode: 0o700 });
   await writeFile(join(bundle, BUNDLE.config), stringifyExactJson(config), { mode: 0o600 });
   failpoint("external:bundle");
@@ -97,6 +96,17 @@ export async function externalPlan(
       terminal,
     },
   );
+}
+
+/** @throws failed-precondition where a directory above our own keeps them out. */
+async function openToOthers(context: EngineContext, bundle: string): Promise<void> {
+  for (const path of [context.stateDirectory, bundlesDirectory(context), bundle]) await chmod(path, 0o711);
+  for (let path = dirname(context.stateDirectory); path !== "/"; path = dirname(path))
+    if (((await stat(path)).mode & 0o001) === 0)
+      throw new GantryError(
+        "failed-precondition",
+        `the state directory is below ${path}, where root of a user namespace may not pass: no external runtime can have one`,
+      );
 }
 
 /** Values that are no UTF-8 are kept as lone surrogates, which a JSON file cannot carry. */

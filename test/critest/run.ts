@@ -2,7 +2,7 @@
  * Runs the unmodified conformance suite against a gantryd of its own, and prints each spec by name with its result.
  *
  *   npm run critest -- [--focus REGEX] [--skip REGEX] [--parallel N] [--repeat N] [--websocket] [--benchmark]
- *                      [--network embedded|cni] [--output FILE] [--binary CRITEST]
+ *                      [--network embedded|cni] [--handler runc|crun] [--output FILE] [--binary CRITEST]
  *                      [--against containerd [--binary-name RUNTIME] | --endpoint unix:///SOCKET] [-- CRITEST ARGS]
  *
  * It starts a registry, pushes the fixture images, and maps the registries that the suite names to it. A run succeeds
@@ -11,6 +11,7 @@
  *
  * --benchmark   the suite's own benchmarks; their values go to .cache/critest/RUN/benchmark
  * --network     cni: Debian's CNI plugins make the pods' network
+ * --handler     Debian's runc or crun runs the containers, under Gantry's shims
  * --against     Debian's containerd, started for the run, instead of a gantryd
  * --binary-name the OCI runtime that containerd's shim calls, instead of runc
  * --endpoint    another runtime, which must reach the images by itself
@@ -39,6 +40,7 @@ const { values, positionals } = parseArgs({
     repeat: { type: "string", default: "1" },
     websocket: { type: "boolean", default: false },
     network: { type: "string", default: "embedded" },
+    handler: { type: "string" },
     benchmark: { type: "boolean", default: false },
     output: { type: "string" },
     against: { type: "string" },
@@ -90,12 +92,13 @@ if (values.output !== undefined) await writeResult(resolve(values.output), resul
 process.exitCode = result.succeeded ? 0 : 1;
 
 async function runOnce(directory: string): Promise<RunResult> {
-  const { network, against, endpoint } = values;
+  const { network, against, endpoint, handler } = values;
   const subject = await startSubject({
     network,
     against,
     binaryName: values["binary-name"],
     endpoint,
+    handler,
     registry: registry.host,
   });
   let outcome: RunResult | undefined;
@@ -134,6 +137,7 @@ async function suiteOptions({ endpoint, nriSocket }: Subject, directory: string)
     parallel,
     websocket: values.websocket,
     ...(nriSocket === undefined ? {} : { nriSocket }),
+    ...(values.handler === undefined ? {} : { handler: values.handler }),
     ...(values.benchmark
       ? { benchmark: { parametersFile, outputDirectory: join(directory, "benchmark") } }
       : {}),

@@ -2,7 +2,8 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { startContainerd } from "../../bench/containerd.ts";
-import { TestDaemon } from "../harness/daemon.ts";
+import { TestDaemon, type TestDaemonOptions } from "../harness/daemon.ts";
+import { debianPrograms, handlerSettings } from "../harness/external-runtimes.ts";
 import { leftoversAtRest } from "../harness/leftovers.ts";
 
 const UPSTREAMS = ["gcr.io", "registry.k8s.io", "k8s.gcr.io", "docker.io"];
@@ -25,6 +26,8 @@ export interface SubjectOptions {
   /** What containerd's shim calls instead of runc. */
   binaryName: string | undefined;
   endpoint: string | undefined;
+  /** "runc" or "crun": Debian's program runs the containers. */
+  handler: string | undefined;
   /** "127.0.0.1:PORT", with the images of all upstream registries. */
   registry: string;
 }
@@ -46,6 +49,7 @@ export async function startSubject(options: SubjectOptions): Promise<Subject> {
     network: options.network === "cni" ? "cni" : "embedded",
     plainHttpHosts: [options.registry],
     mirrors,
+    ...(options.handler !== undefined && (await handlerOptions(options.handler))),
   });
   return {
     endpoint: daemon.endpoint,
@@ -57,4 +61,11 @@ export async function startSubject(options: SubjectOptions): Promise<Subject> {
     keepLog: async (directory) => await writeFile(join(directory, "gantryd.log"), daemon.log()),
     remove: () => daemon.remove(),
   };
+}
+
+/** The default handler, too: some of the suite's pods name none. */
+async function handlerOptions(handler: string): Promise<TestDaemonOptions> {
+  const program = (await debianPrograms()).get(handler);
+  if (program === undefined) throw new Error(`--handler ${handler}: only runc and crun are known`);
+  return { defaultHandler: handler, configuration: handlerSettings(handler, program) };
 }

@@ -32,6 +32,8 @@ export interface SuiteOptions {
   /** Exec, attach and port forwarding over WebSocket instead of SPDY. */
   websocket: boolean;
   nriSocket?: string;
+  /** The runtime handler that pods name. */
+  handler?: string;
   /** The suite's benchmarks instead of its specs. */
   benchmark?: { parametersFile: string; outputDirectory: string };
   /** Further arguments. */
@@ -70,6 +72,7 @@ export function suiteArguments(program: SuiteProgram, options: SuiteOptions): st
   if (options.parallel > 1) flag("parallel", String(options.parallel));
   if (options.websocket)
     for (const name of ["websocket-exec", "websocket-attach", "websocket-portforward"]) flag(name);
+  if (options.handler !== undefined) flag("runtime-handler", options.handler);
   // Versions before NRI's specs have none to be told.
   if (options.nriSocket !== undefined && program.flags.has("nri-socket"))
     flag("nri-socket", options.nriSocket);

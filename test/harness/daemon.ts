@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes, randomInt } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, openSync, closeSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -35,6 +35,8 @@ export interface TestDaemonOptions {
   pullProgressTimeoutSeconds?: number;
   /** "cni": Debian's plugins, on the bridge and subnet that the embedded network would have (test/harness/cni.ts). */
   network?: "embedded" | "none" | "cni";
+  /** runtime.default_handler. */
+  defaultHandler?: string;
   /** Further configuration, TOML. */
   configuration?: string;
   /** The file `failpoint` in its directory names the point at which it dies (src/base/failpoint.ts). */
@@ -69,7 +71,10 @@ export class TestDaemon {
 
   /** Makes the directory and configuration, and starts it. */
   static async start(options: TestDaemonOptions = {}): Promise<TestDaemon> {
-    const daemon = new TestDaemon(await mkdtemp(join(tmpdir(), "gantry-test-")), options);
+    const directory = await mkdtemp(join(tmpdir(), "gantry-test-"));
+    // As /run is: root of a user namespace may come by.
+    await chmod(directory, 0o711);
+    const daemon = new TestDaemon(directory, options);
     try {
       await daemon.#configure(options);
       await daemon.run();
@@ -212,6 +217,7 @@ export class TestDaemon {
       `pod_cgroup = ${JSON.stringify(this.cgroupParent)}`,
       `cdi_directories = ${JSON.stringify([this.path("cdi"), this.path("cdi-above")])}`,
       `shim_cgroup = ${JSON.stringify(`${this.cgroupParent}-shims`)}`,
+      `default_handler = ${JSON.stringify(options.defaultHandler ?? "gantry")}`,
       ...(this.network === "cni" ? cniSettings(this) : []),
       "[nri]",
       `socket_path = ${JSON.stringify(this.nriSocket)}`,
