@@ -422,38 +422,38 @@ for (const name of NAMES) {
       assert.equal(await readFile(trace, "utf8"), "createRuntime\npoststart\npoststop\n");
     });
   });
-}
 
-test("runc: a pod in a user namespace, with an id-mapped volume", async () => {
-  const host = setting.daemon.path("mapped");
-  await mkdir(host, { mode: 0o700 });
-  await writeFile(join(host, "file"), "of root", { mode: 0o600 });
-  const pod = { ...own(), log_directory: work.logDirectory };
-  await inPod(
-    "runc",
-    async (made) => {
-      const mounts = [
-        { host_path: host, container_path: "/mapped", ...MAPPED },
-        { container_path: "/image", image: { image: BUSYBOX }, readonly: true },
-      ];
-      const id = await work.run(made, "mapped", FOREVER, { ...own(), mounts });
-      const map = (await work.read(id, "cat /proc/self/uid_map")).replaceAll(/\s+/g, " ").trim();
-      assert.equal(map, `0 ${BASE} ${LENGTH}`);
-      assert.equal(
-        await work.read(
-          id,
-          "cat /mapped/file; touch /mapped/new /new; stat -c %u /mapped/new /new /bin /image/bin",
-        ),
-        "of root0\n0\n0\n0",
-      );
-      assert.equal(
-        (await readFile(`/proc/${(await verbose(id)).pid}/status`, "utf8")).includes(`Uid:\t${BASE}\t`),
-        true,
-      );
-    },
-    pod,
-  );
-});
+  test(`${name}: a pod in a user namespace, with an id-mapped volume`, async () => {
+    const host = setting.daemon.path(`mapped-${name}`);
+    await mkdir(host, { mode: 0o700 });
+    await writeFile(join(host, "file"), "of root", { mode: 0o600 });
+    const pod = { ...own(), log_directory: work.logDirectory };
+    await inPod(
+      name,
+      async (made) => {
+        const mounts = [
+          { host_path: host, container_path: "/mapped", ...MAPPED },
+          { container_path: "/image", image: { image: BUSYBOX }, readonly: true },
+        ];
+        const id = await work.run(made, "mapped", FOREVER, { ...own(), mounts });
+        const map = (await work.read(id, "cat /proc/self/uid_map")).replaceAll(/\s+/g, " ").trim();
+        assert.equal(map, `0 ${BASE} ${LENGTH}`);
+        assert.equal(
+          await work.read(
+            id,
+            "cat /mapped/file; touch /mapped/new /new; stat -c %u /mapped/new /new /bin /image/bin",
+          ),
+          "of root0\n0\n0\n0",
+        );
+        assert.equal(
+          (await readFile(`/proc/${(await verbose(id)).pid}/status`, "utf8")).includes(`Uid:\t${BASE}\t`),
+          true,
+        );
+      },
+      pod,
+    );
+  });
+}
 
 test("annotations reach the configuration where the handler lets them through, and no others", async () => {
   const annotations = { "example.com/kept": "yes", "other.com/not": "no", "org.systemd.property.X": "no" };

@@ -259,6 +259,11 @@ const handler = v.strictObject({
     false,
     `With "oci": whether signals go by the program's "kill". Needed where its process on the host is not the container's first one, as with runsc.`,
   ),
+  assume_features: setting(
+    v.array(oneOf(["user_namespaces", "recursive_read_only_mounts"]), "must be a list of strings"),
+    [],
+    `With "oci": what the program can do besides what its "features" tells, "user_namespaces" or "recursive_read_only_mounts". For programs that do not have that command.`,
+  ),
   pod_annotations: setting(
     annotationPatterns,
     [],

@@ -35,7 +35,8 @@ test("an empty file gives the defaults, and the default file says the same", (t)
   assert.deepEqual(full.config, empty.config);
   assert.equal(empty.config.listen, "unix:///run/gantry/gantry.sock");
   assert.equal(empty.config.images.snapshotter, "auto");
-  assert.deepEqual(empty.config.runtimes, { gantry: { type: "builtin" } });
+  assert.deepEqual(Object.keys(empty.config.runtimes), ["gantry"]);
+  assert.equal(empty.config.runtimes["gantry"]?.type, "builtin");
 });
 
 test("drop-ins win in the order of their names, tables merge, lists are replaced", (t) => {
@@ -118,4 +119,24 @@ test("a syntax error is named with its line, a missing file by its name", (t) =>
     complaints(t, { "config.toml": "" }, { logLevel: "loud" }).join(),
     /^command line: log.level: must be one/,
   );
+});
+
+test("a handler of another program names it, and the built-in one does not", (t) => {
+  const directory = directoryWith(t, {
+    "config.toml": `[runtimes.one]\ntype = "oci"\n[runtimes.two]\nbinary = "/usr/bin/crun"\n[runtimes.three]\ntype = "oci"\nbinary = "crun"`,
+  });
+  assert.throws(() => loadConfig(join(directory, "config.toml")), {
+    message: [
+      `${directory}/config.toml:7: runtimes.three.binary: must be an absolute path, or empty, not "crun"`,
+    ].join("\n"),
+  });
+  const other = directoryWith(t, {
+    "config.toml": `[runtimes.one]\ntype = "oci"\n[runtimes.two]\nbinary = "/usr/bin/crun"`,
+  });
+  assert.throws(() => loadConfig(join(other, "config.toml")), {
+    message: [
+      `${other}/config.toml:2: runtimes.one.type: needs a binary`,
+      `${other}/config.toml:4: runtimes.two.binary: needs type = "oci"`,
+    ].join("\n"),
+  });
 });

@@ -67,16 +67,16 @@ async function runtimeHandler(
     update: settings.update_command,
     kill: settings.kill_command,
   });
+  const assumed = new Set<string>(settings.assume_features);
   try {
-    const { ociVersionMax, recursiveReadOnlyMounts, userNamespaces } = await external.features(
-      AbortSignal.timeout(FEATURES_TIMEOUT_MS),
-    );
+    const told = await external.features(AbortSignal.timeout(FEATURES_TIMEOUT_MS));
+    const { ociVersionMax } = told;
     return {
       name,
       options,
       external,
-      recursiveReadOnlyMounts,
-      userNamespaces,
+      recursiveReadOnlyMounts: told.recursiveReadOnlyMounts || assumed.has("recursive_read_only_mounts"),
+      userNamespaces: told.userNamespaces || assumed.has("user_namespaces"),
       ...(ociVersionMax !== undefined && { ociVersionMax }),
     };
   } catch (error) {

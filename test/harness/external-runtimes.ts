@@ -38,7 +38,11 @@ export async function debianPrograms(): Promise<Map<string, string>> {
   ]);
 }
 
+/** Debian's crun can more than it tells. */
+const CRUN_FEATURES = 'assume_features = ["user_namespaces", "recursive_read_only_mounts"]';
+
 /** Lines of a configuration. */
 export function handlerSettings(name: string, binary: string, more = ""): string {
-  return `[runtimes.${name}]\ntype = "oci"\nbinary = ${JSON.stringify(binary)}\n${more}\n`;
+  const features = name === "crun" ? CRUN_FEATURES : "";
+  return `[runtimes.${name}]\ntype = "oci"\nbinary = ${JSON.stringify(binary)}\n${features}\n${more}\n`;
 }
