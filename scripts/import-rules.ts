@@ -39,6 +39,7 @@ export const PACKAGES: Record<string, readonly string[]> = {
   protobufjs: ["cri", "nri"],
   undici: ["image"],
   tar: ["image"],
+  "@homebridge/dbus-native": ["oci"],
   commander: ["daemon"],
   pino: ["daemon"],
   "pino-pretty": ["daemon"],

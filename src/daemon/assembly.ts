@@ -9,7 +9,6 @@ import { mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { runAll, type CleanupStep } from "../base/cleanup.ts";
-import { errorKind } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { createCriServer } from "../cri/server.ts";
 import { createEngine } from "../engine/create-engine.ts";
@@ -21,14 +20,13 @@ import { shimProgram } from "../native/addon.ts";
 import { AppArmor } from "../oci/apparmor.ts";
 import { Selinux } from "../oci/selinux.ts";
 import { CdiRegistry } from "../oci/cdi-registry.ts";
-import type { Cgroup, CgroupManager } from "../oci/cgroup.ts";
-import { createCgroupManager } from "../oci/cgroup-manager.ts";
 import { PLAN_FINGERPRINT } from "../oci/plan.ts";
 import { explainPlanError } from "../oci/plan-explain.ts";
 import { createShimManager } from "../shim/shim-manager.ts";
 import { createNri } from "../nri/nri.ts";
 import { openRecordStore } from "../store/record-store.ts";
 import type { Config } from "./config-schema.ts";
+import { openControlGroups } from "./control-groups.ts";
 import { nriOptions } from "./nri-options.ts";
 import { runtimeHandlers } from "./runtime-handlers.ts";
 import { createNetwork } from "./network-choice.ts";
@@ -81,8 +79,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     progressTimeoutMs: config.images.pull_progress_timeout_seconds * 1000,
   });
 
-  const cgroups = createCgroupManager();
-  const shimGroup = await ensureGroup(cgroups, config.runtime.shim_cgroup);
+  const { cgroups, podParent, shims: shimGroup } = await openControlGroups(config.runtime);
   const network = createNetwork(config, containerStore, part("network"));
   const nri = config.nri.enable ? createNri(nriOptions(config, part("nri"))) : undefined;
   const engine = await createEngine({
@@ -104,7 +101,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     usageProbe: linuxUsageProbe,
     log: part("engine"),
     handlers: await runtimeHandlers(config, cgroups.driver, await userNamespaces, part("handlers")),
-    defaultCgroupParent: config.runtime.pod_cgroup,
+    defaultCgroupParent: podParent,
     shimCgroup: shimGroup.entries(),
     seccompDefaultProfile: config.runtime.seccomp_default,
     apparmor: new AppArmor(),
@@ -130,7 +127,7 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
   const leaveHost = async (): Promise<void> => {
     if (engine.listPodSandboxes({}).length > 0) return;
     await network.close();
-    for (const group of [shimGroup, cgroups.load(config.runtime.pod_cgroup)]) {
+    for (const group of [shimGroup, cgroups.load(podParent)]) {
       // Removing kills; a shim on its way out is left alone.
       if ((await group.processes()).length === 0) await group.remove(AbortSignal.timeout(1000));
     }
@@ -151,16 +148,6 @@ export async function assemble(config: Config, log: Logger): Promise<Daemon> {
     listen: (socketPath) => server.listen(socketPath),
     close: (drainMs) => runAll(steps(drainMs)),
   };
-}
-
-/** The group, made now or by an earlier daemon whose shims are still in it. */
-async function ensureGroup(cgroups: CgroupManager, path: string): Promise<Cgroup> {
-  try {
-    return await cgroups.create(path, {});
-  } catch (error) {
-    if (errorKind(error) === "already-exists") return cgroups.load(path);
-    throw error;
-  }
 }
 
 function unpackWorkers(config: Config): number {

@@ -186,19 +186,19 @@ const runtime = section(
       "File with the seccomp profile that RuntimeDefault means. Empty: the built-in one.",
     ),
     cgroup_driver: setting(
-      oneOf(["cgroupfs"]),
-      "cgroupfs",
-      "Who makes control groups. It is what the kubelet is told to use.",
+      oneOf(["auto", "cgroupfs", "systemd"]),
+      "auto",
+      'Who makes control groups: gantryd itself, or systemd at its request. It is what the kubelet is told to use. "auto": systemd where it is the first process of a host that has cgroup v2 alone and pod_cgroup is no directory, else cgroupfs.',
     ),
     pod_cgroup: setting(
-      absolutePath,
-      "/gantry",
-      "Parent of the control groups of pods that ask for none; the kubelet always asks for one.",
+      emptyOr(/^\/.|^[^/]+\.slice$/, "an absolute path or the name of a slice"),
+      "",
+      'Parent of the control groups of pods that ask for none; the kubelet always asks for one. A directory, or a slice with the systemd driver. Empty: "/gantry", or "gantry.slice".',
     ),
     shim_cgroup: setting(
-      absolutePath,
-      "/gantry.shims",
-      "The control group of the shims. It must not be below gantryd's own.",
+      emptyOr(/^\/.|^[^/:]*:[^/:]*:[^/:]+$/, "an absolute path or slice:prefix:name"),
+      "",
+      'The control group of the shims, which must not be below gantryd\'s own: a directory, or the scope PREFIX-NAME.scope as "SLICE:PREFIX:NAME". Empty: "/gantry.shims", or "system.slice:gantry:shims" with the systemd driver.',
     ),
     cdi_directories: setting(
       v.array(absolutePath),

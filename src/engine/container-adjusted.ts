@@ -2,7 +2,6 @@
  * A container's configuration after the hooks changed it: checked as one from outside is, so that what cannot run is
  * refused when the container is created and not when it starts.
  */
-import { dirname } from "node:path";
 import { GantryError, wrapError } from "../base/errors.ts";
 import { withFollowedSources } from "../oci/bind-sources.ts";
 import { parseSpec } from "../oci/config-check.ts";
@@ -50,19 +49,26 @@ export async function adjustedEntry(
  * would have had, not there yet, and with no other container's and no pod's in it.
  */
 function checkCgroup(context: EngineContext, entry: ContainerEntry, path: string): void {
-  const parent = dirname(entry.cgroupPath);
+  const { cgroups } = context;
+  const parent = podCgroupParent(context, context.pods.get(entry.container.podSandboxId).sandbox);
   const refuse = (reason: string): never => {
     throw new GantryError("invalid-argument", `control group ${JSON.stringify(path)} ${reason}`);
   };
-  const name = path.slice(path.lastIndexOf("/") + 1);
-  if (dirname(path) !== parent || !/^[A-Za-z0-9_.-]+$/.test(name) || name === "." || name === "..")
+  const name = path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf(":")) + 1);
+  if (
+    !/^[A-Za-z0-9_.-]+$/.test(name) ||
+    name === "." ||
+    name === ".." ||
+    cgroups.containerPath(parent, name) !== path
+  )
     refuse(`is not a group in its pod's, ${JSON.stringify(parent)}`);
+  const directory = cgroups.directoryPath(path);
   const others = [
     ...[...context.containers.all()].map(({ cgroupPath }) => cgroupPath),
     ...[...context.pods.all()].map(({ sandbox }) => podCgroupParent(context, sandbox)),
   ];
-  if (others.some((other) => `${other}/`.startsWith(`${path}/`)) || context.cgroups.load(path).exists())
-    refuse("is another's");
+  const taken = others.some((other) => `${cgroups.directoryPath(other)}/`.startsWith(`${directory}/`));
+  if (taken || cgroups.load(path).exists()) refuse("is another's");
 }
 
 /** As for a client's wish: what this daemon may not give must not fail the start. */

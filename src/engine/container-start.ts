@@ -110,17 +110,25 @@ async function launch(context: EngineContext, entry: ContainerEntry, signal: Abo
     ),
   );
   const external = container.externalHandler !== undefined;
-  // An external runtime makes the group itself.
-  const cgroup = external
-    ? context.cgroups.load(entry.cgroupPath)
-    : await context.cgroups.create(entry.cgroupPath, spec.linux?.resources ?? {});
-  failpoint("container-start:cgroup");
-  undo.push("remove cgroup", () => cgroup.remove(AbortSignal.timeout(10_000)));
+  const cgroup = context.cgroups.load(entry.cgroupPath);
+  // systemd takes its time for it: what follows needs no more than to know where the group will be. An external runtime
+  // makes the group itself.
+  const made = external ? undefined : context.cgroups.create(entry.cgroupPath, spec.linux?.resources ?? {});
+  undo.push("remove cgroup", async () => {
+    const failed = await made?.then(
+      () => false,
+      () => true,
+    );
+    if (!failed) await cgroup.remove(AbortSignal.timeout(10_000));
+  });
+  made?.catch(() => undefined);
   if (external) undo.push("delete in the runtime", () => deleteExternal(context, entry));
   if (container.logPath !== "") await mkdir(dirname(container.logPath), { recursive: true, mode: 0o755 });
   const plan = external
     ? await externalPlan(context, entry, spec, signal)
     : await initPlan(context, entry, spec, cgroup.entries(), signal);
+  await made;
+  failpoint("container-start:cgroup");
   const { tty, stdin, stdinOnce } = container.config;
   const starting = context.shims.start(
     {
@@ -137,6 +145,7 @@ async function launch(context: EngineContext, entry: ContainerEntry, signal: Abo
     signal,
   );
   const shim = external ? await explainingStart(context, entry, starting) : await starting;
+  await cgroup.entered();
   if (spec.hooks?.poststart && !external) {
     undo.push("end shim", () => context.shims.discard(container.id));
     await runHostHooks(context, container, spec, "poststart", shim.initPid, signal);

@@ -281,6 +281,7 @@ export class FakeParts {
   #cgroups(): CgroupManager {
     const cgroup: Partial<Cgroup> = {
       entries: () => ({ tasksFiles: [] }),
+      entered: () => Promise.resolve(),
       memoryDirectory: () => undefined,
       kill: () => Promise.resolve(),
       remove: async () => this.#ask("remove cgroup"),
@@ -299,6 +300,8 @@ export class FakeParts {
       version: "v1",
       driver: "cgroupfs",
       containerPath: (parent, id) => `${parent}/${id}`,
+      podPath: (parent, id) => `${parent}/${id}`,
+      directoryPath: (path) => path,
       load: (path) => ({ ...cgroup, exists: () => this.foreignCgroups.has(path) }) as Cgroup,
       readStats: (paths) => Promise.resolve(this.#readings(paths)),
       readDetails: (paths) => Promise.resolve(this.#readings(paths) as Readings<CgroupDetails>),

@@ -1,6 +1,6 @@
 /** Checks of a pod sandbox's configuration that need nothing but it and the daemon's handlers. */
 import { isAbsolute, normalize } from "node:path";
-import { GantryError } from "../base/errors.ts";
+import { GantryError, wrapError } from "../base/errors.ts";
 import { checkSysctls } from "../base/sysctl.ts";
 import type { SysctlWrite } from "../native/netlink.ts";
 import type { EngineContext } from "./engine-context.ts";
@@ -26,7 +26,7 @@ export function checkPodSandboxConfig(
   if (config.hostname.length > 64) throw invalid(`hostname "${config.hostname}" is longer than 64 bytes`);
   if (config.logDirectory !== "" && !isPlainAbsolute(config.logDirectory))
     throw invalid(`log directory "${config.logDirectory}" is not a plain absolute path`);
-  checkCgroupParent(config.cgroupParent);
+  checkCgroupParent(context, config.cgroupParent);
   podSysctls(config);
 }
 
@@ -61,10 +61,16 @@ export function isPlainAbsolute(path: string): boolean {
   );
 }
 
-function checkCgroupParent(path: string): void {
+function checkCgroupParent({ cgroups }: Pick<EngineContext, "cgroups">, path: string): void {
   if (path === "") return;
   if (path.split("/").some((part) => part === ".." || part === ".") || path.includes("\0"))
     throw invalid(`cgroup parent "${path}" has a part that is not a name`);
+  if (cgroups.driver === "cgroupfs") return;
+  try {
+    cgroups.containerPath(path, "container");
+  } catch (error) {
+    throw wrapError(`pod sandbox: the cgroup driver is ${cgroups.driver}`, error);
+  }
 }
 
 function invalid(message: string): GantryError {

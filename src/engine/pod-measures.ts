@@ -27,7 +27,7 @@ export async function* listPodMeasures(
     const counters = interfaces(pod);
     return {
       sandbox,
-      cgroupPath: podCgroupParent(context, sandbox),
+      cgroupPath: context.cgroups.directoryPath(podCgroupParent(context, sandbox)),
       containers: (members[index] ?? []).flatMap((entry) => measured(entry) ?? []),
       ...(counters && { interfaces: counters }),
     };
@@ -61,7 +61,7 @@ async function readContainers(
     const layer = layers[index];
     return {
       container,
-      cgroupPath,
+      cgroupPath: context.cgroups.directoryPath(cgroupPath),
       counts,
       deviceNames: counts.io.map(({ major, minor }) => usageProbe.deviceName(major, minor)),
       descriptors: (own[index] ?? []).reduce((sum, each) => sum + each.descriptors, 0),

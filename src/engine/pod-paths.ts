@@ -1,5 +1,6 @@
 /** Where the live state of a pod is. Ids are our own 64 hex digits, so joining them is safe. */
 import { join } from "node:path";
+import type { EngineContext } from "./engine-context.ts";
 import type { PodSandbox } from "./pod-sandbox.ts";
 
 export interface PodPaths {
@@ -34,13 +35,16 @@ export function podPaths(stateDirectory: string, podSandboxId: string): PodPaths
 
 /** cgroup that a pod's containers are in: what its client named, or one of its own. */
 export function podCgroupParent(
-  context: { defaultCgroupParent: string },
+  context: Pick<EngineContext, "cgroups" | "defaultCgroupParent">,
   { id, config }: PodSandbox,
 ): string {
   return config.cgroupParent || podCgroupPath(context, id);
 }
 
 /** cgroup of a pod whose client named no parent. */
-export function podCgroupPath(context: { defaultCgroupParent: string }, podSandboxId: string): string {
-  return `${context.defaultCgroupParent}/${podSandboxId}`;
+export function podCgroupPath(
+  context: Pick<EngineContext, "cgroups" | "defaultCgroupParent">,
+  podSandboxId: string,
+): string {
+  return context.cgroups.podPath(context.defaultCgroupParent, podSandboxId);
 }

@@ -29,8 +29,11 @@ export class V1Cgroup implements Cgroup {
     this.path = path;
   }
 
-  /** Makes the directories and writes the limits; on failure what was made is deleted again. */
-  make(resources: Resources): void {
+  /**
+   * Makes the directories and writes the limits; on failure what was made is deleted again.
+   * @param options.adopt the group may be there already, with processes: systemd made it for this.
+   */
+  make(resources: Resources, { adopt = false } = {}): void {
     const files = this.#files;
     const made: string[] = [];
     try {
@@ -44,7 +47,7 @@ export class V1Cgroup implements Cgroup {
         inheritCpuset(files, join(root, this.path), root);
       }
       this.#enableUnified(resources);
-      if (!isNew && processesIn(files, this.#listing()).length > 0) {
+      if (!isNew && !adopt && processesIn(files, this.#listing()).length > 0) {
         throw new GantryError("already-exists", `cgroup ${this.path} exists and has processes`);
       }
       applyWrites(files, this.#writes(resources));
@@ -74,6 +77,14 @@ export class V1Cgroup implements Cgroup {
     this.#mustExist();
     this.#enableUnified(resources);
     return await applyUpdate(this.#files, this.#writes(resources));
+  }
+
+  entered(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  hold(): Promise<void> {
+    return Promise.resolve();
   }
 
   check(resources: Resources): void {

@@ -38,8 +38,11 @@ export class V2Cgroup implements Cgroup {
     this.path = path;
   }
 
-  /** Makes the directory and writes the limits; on failure what was made is deleted again. */
-  make(resources: Resources): void {
+  /**
+   * Makes the directory and writes the limits; on failure what was made is deleted again.
+   * @param options.adopt the group may be there already, with processes: systemd made it for this.
+   */
+  make(resources: Resources, { adopt = false } = {}): void {
     const files = this.#files;
     const made: string[] = [];
     try {
@@ -50,7 +53,7 @@ export class V2Cgroup implements Cgroup {
         enableControllers(files, above, WANTED_CONTROLLERS);
         above = join(above, part);
       }
-      if (!isNew && processesIn(files, this.#directory).length > 0) {
+      if (!isNew && !adopt && processesIn(files, this.#directory).length > 0) {
         throw new GantryError("already-exists", `cgroup ${this.path} exists and has processes`);
       }
       applyWrites(files, this.#writes(resources));
@@ -86,6 +89,14 @@ export class V2Cgroup implements Cgroup {
       throw error;
     }
     return undo;
+  }
+
+  entered(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  hold(): Promise<void> {
+    return Promise.resolve();
   }
 
   check(resources: Resources): void {

@@ -114,13 +114,20 @@ export interface CgroupDetails extends CgroupStats {
 export type UndoUpdate = () => Promise<void>;
 
 export interface Cgroup {
-  /** Path as in cgroupsPath: "/kubepods/pod1/ab12…". */
+  /** Path as in cgroupsPath: "/kubepods/pod1/ab12…", or with the systemd driver "kubepods-pod1.slice:gantry:ab12…". */
   readonly path: string;
   entries(): CgroupEntries;
   /** v1: the memory controller's directory; v2: the group's. For OOM detection by the shim. */
   memoryDirectory(): string | undefined;
   /** Resolves with what puts the old values back, for a caller whose own next step fails. */
   update(resources: Resources): Promise<UndoUpdate>;
+  /**
+   * The first process is in: what kept the group until then goes. Nothing with the cgroupfs driver, whose groups need no
+   * process. Idempotent.
+   */
+  entered(): Promise<void>;
+  /** Keeps a group that was made earlier as long as this process lives, though all others leave it. */
+  hold(): Promise<void>;
   /** Refuses what `create` or `update` would refuse before their first write; the group need not exist. */
   check(resources: Resources): void;
   freeze(): Promise<void>;
@@ -166,6 +173,13 @@ export interface CgroupManager {
   readStats(paths: readonly string[]): Promise<Readings<CgroupStats>>;
   /** The same with everything that the kernel counts. */
   readDetails(paths: readonly string[]): Promise<Readings<CgroupDetails>>;
-  /** The path of a container's group below a pod's cgroup parent, in this driver's syntax. */
+  /**
+   * The path of a container's group below a pod's cgroup parent, in this driver's syntax.
+   * @throws invalid-argument for a parent that this driver has no group for.
+   */
   containerPath(cgroupParent: string, containerId: string): string;
+  /** The path of a pod's own group below another, in this driver's syntax. */
+  podPath(cgroupParent: string, podSandboxId: string): string;
+  /** Where the group is below the root of its hierarchies, whoever makes it: "/kubepods.slice/kubepods-pod1.slice". */
+  directoryPath(path: string): string;
 }
