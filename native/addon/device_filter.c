@@ -1,7 +1,8 @@
 /*
  * Device rules of a cgroup v2 group: loads the program that TypeScript made (src/oci/cgroup-device-filter.ts)
- * and attaches it to the group's directory. The programs that were attached there before are taken off
- * afterwards, so the group is never without one.
+ * and attaches it to the group's directory. Those of ours that were attached there before are taken off
+ * afterwards, so the group is never without one; those of others (systemd has its own) stay, and all of them
+ * must agree.
  */
 #define _GNU_SOURCE
 #include "addon.h"
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #define MAX_PROGRAMS 64
+#define PROGRAM_NAME "gantry_device"
 
 static void close_descriptor(int *fd) {
     if (*fd >= 0) close(*fd);
@@ -26,6 +28,19 @@ static void free_string(char **text) {
 
 static int bpf(int command, union bpf_attr *attr) {
     return (int)syscall(SYS_bpf, command, attr, sizeof *attr);
+}
+
+/* False too where the kernel does not tell. */
+static bool is_ours(int program) {
+    struct bpf_prog_info details;
+    memset(&details, 0, sizeof details);
+    union bpf_attr query;
+    memset(&query, 0, sizeof query);
+    query.info.bpf_fd = (uint32_t)program;
+    query.info.info_len = sizeof details;
+    query.info.info = (uint64_t)(uintptr_t)&details;
+    return bpf(BPF_OBJ_GET_INFO_BY_FD, &query) == 0 &&
+           strncmp(details.name, PROGRAM_NAME, sizeof details.name) == 0;
 }
 
 /* attachDeviceFilter(directory, program) */
@@ -56,7 +71,7 @@ static napi_value attach_device_filter(napi_env env, napi_callback_info info) {
     load.insns = (uint64_t)(uintptr_t)program;
     load.insn_cnt = (uint32_t)(length / sizeof(struct bpf_insn));
     load.license = (uint64_t)(uintptr_t)license;
-    memcpy(load.prog_name, "gantry_device", sizeof "gantry_device");
+    memcpy(load.prog_name, PROGRAM_NAME, sizeof PROGRAM_NAME);
     __attribute__((cleanup(close_descriptor))) int fd = bpf(BPF_PROG_LOAD, &load);
     if (fd < 0) return addon_throw_errno(env, errno, "bpf", path);
 
@@ -73,7 +88,7 @@ static napi_value attach_device_filter(napi_env env, napi_callback_info info) {
         memset(&by_id, 0, sizeof by_id);
         by_id.prog_id = old[i];
         __attribute__((cleanup(close_descriptor))) int previous = bpf(BPF_PROG_GET_FD_BY_ID, &by_id);
-        if (previous < 0) continue;
+        if (previous < 0 || !is_ours(previous)) continue;
         attach.attach_bpf_fd = (uint32_t)previous;
         attach.attach_flags = 0;
         if (bpf(BPF_PROG_DETACH, &attach) != 0) return addon_throw_errno(env, errno, "bpf", path);

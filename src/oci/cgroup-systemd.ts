@@ -30,7 +30,7 @@ const HOLDER_TIMEOUT_MS = 5_000;
 export interface Holder {
   pid: number;
   /** What holds from the moment that it is gone. */
-  then?: Resources;
+  afterwards?: Resources;
   /** Ends it; resolves when it is gone. */
   end(): Promise<void>;
 }
@@ -102,7 +102,7 @@ export class SystemdCgroup implements Cgroup {
       ...resourceProperties(asked, driver.version, systemdVersion),
     ];
     if (!this.#isSlice) {
-      const holder: Holder = { ...driver.spawnHolder(), ...(tight && { then: tight }) };
+      const holder: Holder = { ...driver.spawnHolder(), ...(tight && { afterwards: tight }) };
       undo.push("end the holder", () => holder.end());
       properties.push(
         ["Slice", ["s", this.#group.slice]],
@@ -118,7 +118,8 @@ export class SystemdCgroup implements Cgroup {
     }
     undo.push("stop the unit", () => driver.units.stop(unit, COLLECT_TIMEOUT_MS));
     undo.push("remove the group", () => this.#files.remove(AbortSignal.timeout(COLLECT_TIMEOUT_MS)));
-    this.#files.make(asked, { adopt: true });
+    const holder = driver.holders.get(unit)?.pid;
+    this.#files.make(asked, { adopt: true, ...(holder !== undefined && { holder }) });
     undo.disarm();
   }
 
@@ -127,7 +128,7 @@ export class SystemdCgroup implements Cgroup {
     if (!holder) return;
     this.#driver.holders.delete(this.#group.unit);
     await holder.end();
-    if (holder.then) await this.update(holder.then);
+    if (holder.afterwards) await this.update(holder.afterwards);
   }
 
   hold(): Promise<void> {

@@ -32,8 +32,9 @@ export class V1Cgroup implements Cgroup {
   /**
    * Makes the directories and writes the limits; on failure what was made is deleted again.
    * @param options.adopt the group may be there already, with processes: systemd made it for this.
+   * @param options.holder put into all hierarchies: systemd tidies up those that it does not need for the unit.
    */
-  make(resources: Resources, { adopt = false } = {}): void {
+  make(resources: Resources, { adopt = false, holder }: { adopt?: boolean; holder?: number } = {}): void {
     const files = this.#files;
     const made: string[] = [];
     try {
@@ -47,6 +48,8 @@ export class V1Cgroup implements Cgroup {
         inheritCpuset(files, join(root, this.path), root);
       }
       this.#enableUnified(resources);
+      if (holder !== undefined)
+        for (const file of this.entries().tasksFiles) files.write(file, String(holder));
       if (!isNew && !adopt && processesIn(files, this.#listing()).length > 0) {
         throw new GantryError("already-exists", `cgroup ${this.path} exists and has processes`);
       }

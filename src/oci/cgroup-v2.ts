@@ -42,7 +42,7 @@ export class V2Cgroup implements Cgroup {
    * Makes the directory and writes the limits; on failure what was made is deleted again.
    * @param options.adopt the group may be there already, with processes: systemd made it for this.
    */
-  make(resources: Resources, { adopt = false } = {}): void {
+  make(resources: Resources, { adopt = false }: { adopt?: boolean; holder?: number } = {}): void {
     const files = this.#files;
     const made: string[] = [];
     try {

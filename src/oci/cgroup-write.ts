@@ -162,6 +162,7 @@ export function makeDirectories(
   root: string,
   path: string,
   onMade: (directory: string) => void,
+  patience = 3,
 ): boolean {
   const directory = join(root, path);
   try {
@@ -170,9 +171,10 @@ export function makeDirectories(
       made = files.mkdir(directory);
     } catch (error) {
       const parent = dirname(path);
-      if (errnoCode(error) !== "ENOENT" || parent === "/") throw error;
+      if (errnoCode(error) !== "ENOENT" || parent === "/" || patience === 0) throw error;
       makeDirectories(files, root, parent, onMade);
-      made = files.mkdir(directory);
+      // Whoever else tidies up there (systemd, on v1) may have taken the empty one above away again.
+      made = makeDirectories(files, root, path, () => undefined, patience - 1);
     }
     if (made) onMade(directory);
     return made;

@@ -42,7 +42,10 @@ export function deviceProperties(
     for (const letter of access) known.add(letter);
     entries.set(node, known);
   }
-  const list = [...entries].map(([node, access]) => [node, [..."rwm"].filter((x) => access.has(x)).join("")]);
+  const list = [...entries].map(([node, access]) => [
+    node,
+    ["r", "w", "m"].filter((letter) => access.has(letter)).join(""),
+  ]);
   return [["DevicePolicy", ["s", "strict"]], cleared, ["DeviceAllow", ["a(ss)", list]]];
 }
 
@@ -51,13 +54,16 @@ function allowList(rules: readonly DeviceRule[]): Allowed[] | undefined {
   let list: Allowed[] | undefined = [];
   for (const rule of rules) {
     const type = rule.type ?? "a";
+    const major = plain(rule.major);
+    const minor = plain(rule.minor);
     if (type === "a") {
-      list = rule.allow ? undefined : [];
+      const whole = major === undefined && minor === undefined && (rule.access ?? "rwm").length === 3;
+      if (rule.allow) list = undefined;
+      // Less than everything is refused by the group's own rules alone.
+      else if (whole) list = [];
       continue;
     }
     if (list === undefined) continue;
-    const major = plain(rule.major);
-    const minor = plain(rule.minor);
     const kind = type === "b" ? "b" : "c";
     const access = new Set(rule.access ?? "rwm");
     if (rule.allow) {

@@ -260,7 +260,12 @@ function signatureOf(trees: readonly Signature[]): string {
 function writable(value: unknown): unknown {
   if (value instanceof Uint8Array) return [...value];
   if (Array.isArray(value)) return value.map(writable);
-  return typeof value === "object" && value !== null ? String(value) : value;
+  return isLong(value) ? value.toString() : value;
+}
+
+/** The library's numbers of 64 bits. */
+function isLong(value: unknown): value is { toString(): string } {
+  return typeof value === "object" && value !== null && "low" in value && "high" in value;
 }
 
 /** The object of a unit: what is no letter or digit in its name is written as its code. */

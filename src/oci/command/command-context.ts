@@ -7,6 +7,8 @@ export interface CommandContext {
   /** Absolute directory of the containers' state. */
   root: string;
   log: CommandLog;
+  /** Control groups are made by systemd. */
+  systemdCgroup: boolean;
 }
 
 /** Log lines as other runtimes write them, so that engines find the last error in the file. */

@@ -77,7 +77,9 @@ function commandContext(options: GlobalOptions): CommandContext {
   const { logFormat } = options;
   if (logFormat !== "text" && logFormat !== "json")
     throw new GantryError("invalid-argument", `invalid log-format: ${logFormat}`);
-  if (options.systemdCgroup)
-    throw new GantryError("unimplemented", "--systemd-cgroup: cgroups are made through cgroupfs only");
-  return { root: resolve(options.root), log: new CommandLog(options.log, logFormat, options.debug) };
+  return {
+    root: resolve(options.root),
+    log: new CommandLog(options.log, logFormat, options.debug),
+    systemdCgroup: options.systemdCgroup ?? false,
+  };
 }

@@ -233,7 +233,9 @@ test("wrong configurations and options are refused by name", () => {
   configure(["true"], (spec) => Object.assign(spec, { root: { path: "nowhere" } }));
   assert.match(oci(["run", "-b", bundle, "wrong"]).err, /root\.path/);
   configure(["true"]);
-  assert.match(oci(["--systemd-cgroup", "run", "-b", bundle, "wrong"]).err, /systemd-cgroup/);
+  configure(["true"], (spec) => Object.assign(spec.linux ?? {}, { cgroupsPath: "/no/slice" }));
+  assert.match(oci(["--systemd-cgroup", "run", "-b", bundle, "wrong"]).err, /expected "slice:prefix:name"/);
+  configure(["true"]);
   assert.match(oci(["run", "-b", bundle, "../wrong"]).err, /invalid container id/);
   assert.match(
     oci(["run", "-b", join(base, "none"), "wrong"]).err,

@@ -12,6 +12,7 @@ import { planForContainer } from "../container-plan.ts";
 import { prepareIntelRdt, removeIntelRdt } from "../intel-rdt.ts";
 import type { Resources, Spec } from "../runtime-spec.ts";
 import { DEFAULT_DEVICE_RULES } from "../spec-defaults.ts";
+import { containerCgroupPath, DEFAULT_CGROUP_PARENT } from "./cgroup-path.ts";
 import type { CommandContext } from "./command-context.ts";
 import { declareCommand } from "./command-declaration.ts";
 import {
@@ -28,8 +29,6 @@ import { entriesWithClass, grantedProcess, netDeviceMoves } from "./launch-prepa
 import { launch, launchAndStay, type LaunchedChild, type LaunchOptions } from "./launcher.ts";
 import { writePidFile } from "./pid-file.ts";
 
-/** Of containers whose configuration names no cgroup; deleted with the last of them. */
-const DEFAULT_CGROUP_PARENT = "/gantry-oci";
 const REMOVE_TIMEOUT_MS = 10_000;
 
 export const createCommand = declareCommand({
@@ -71,8 +70,7 @@ async function makeContainer<T extends { pid: number }>(
   reserveContainer(root, id);
   undo.push("delete the state directory", () => forgetContainer(root, id));
   return await withContainerLock(root, id, async () => {
-    const given = spec.linux?.cgroupsPath;
-    const cgroupPath = given ? resolve("/", given) : `${DEFAULT_CGROUP_PARENT}/${id}`;
+    const cgroupPath = containerCgroupPath(spec, id, context.systemdCgroup);
     const cgroups = createCgroupManager();
     const cgroup = await cgroups.create(cgroupPath, resourcesWithDevices(spec));
     undo.push("remove the cgroup", () => removeCgroup(cgroups, cgroupPath));
@@ -108,6 +106,7 @@ async function makeContainer<T extends { pid: number }>(
     undo.push("kill the process", () => {
       kill(pid, "SIGKILL");
     });
+    await cgroup.entered();
     const startTime = processStat(pid)?.startTime ?? 0;
     const created = new Date().toISOString();
     const container = {
