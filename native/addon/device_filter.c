@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define MAX_PROGRAMS 64
+#define MAX_LOADS 50
 #define PROGRAM_NAME "gantry_device"
 
 static void close_descriptor(int *fd) {
@@ -72,7 +73,12 @@ static napi_value attach_device_filter(napi_env env, napi_callback_info info) {
     load.insn_cnt = (uint32_t)(length / sizeof(struct bpf_insn));
     load.license = (uint64_t)(uintptr_t)license;
     memcpy(load.prog_name, PROGRAM_NAME, sizeof PROGRAM_NAME);
-    __attribute__((cleanup(close_descriptor))) int fd = bpf(BPF_PROG_LOAD, &load);
+    /* The check of a program gives up when a signal comes, of which an engine under load gets many. */
+    __attribute__((cleanup(close_descriptor))) int fd = -1;
+    for (int attempt = 0; attempt < MAX_LOADS; attempt++) {
+        fd = bpf(BPF_PROG_LOAD, &load);
+        if (fd >= 0 || errno != EAGAIN) break;
+    }
     if (fd < 0) return addon_throw_errno(env, errno, "bpf", path);
 
     union bpf_attr attach;
