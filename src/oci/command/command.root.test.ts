@@ -234,7 +234,10 @@ test("wrong configurations and options are refused by name", () => {
   assert.match(oci(["run", "-b", bundle, "wrong"]).err, /root\.path/);
   configure(["true"]);
   configure(["true"], (spec) => Object.assign(spec.linux ?? {}, { cgroupsPath: "/no/slice" }));
-  assert.match(oci(["--systemd-cgroup", "run", "-b", bundle, "wrong"]).err, /expected \\"slice:prefix:name\\"/);
+  assert.match(
+    oci(["--systemd-cgroup", "run", "-b", bundle, "wrong"]).err,
+    /expected \\"slice:prefix:name\\"/,
+  );
   configure(["true"]);
   assert.match(oci(["run", "-b", bundle, "../wrong"]).err, /invalid container id/);
   assert.match(
