@@ -6,8 +6,10 @@ import { posix } from "node:path";
 import * as v from "valibot";
 import { errorMessage, GantryError } from "../base/errors.ts";
 import { capabilityNumber } from "./capabilities.ts";
+import { listForObject } from "./config-lists.ts";
 import * as kernel from "./config-kernel-fields.ts";
 import { parseExactJson } from "./exact-json.ts";
+import { jsonFault } from "./json-fault.ts";
 import { NAMESPACE_TYPES, type Process, type Resources, type Spec } from "./runtime-spec.ts";
 
 const MAX_TEXT = 16 << 20;
@@ -48,7 +50,7 @@ const hooks = o(
   v.array(v.object({ path: absolute, args: strings, env: strings, timeout: o(v.pipe(int, v.minValue(1))) })),
 );
 /** No limit is 2^64-1, which a number cannot hold. */
-const limit = v.union([v.number(), v.bigint()]);
+const limit = v.union([int, v.bigint()], "Expected an integer");
 const rlimit = v.object({
   type: v.pipe(
     v.string(),
@@ -96,6 +98,8 @@ const device = v.object({
   gid: o(id),
 });
 
+const throttles = o(v.array(v.object({ major: int, minor: int, rate: natural })));
+
 const resources = v.object({
   devices: o(
     v.array(v.object({ allow: v.boolean(), type: o(text), major: o(int), minor: o(int), access: o(text) })),
@@ -105,9 +109,12 @@ const resources = v.object({
       limit: o(int),
       reservation: o(int),
       swap: o(int),
+      kernel: o(int),
       kernelTCP: o(int),
       swappiness: o(v.pipe(natural, v.maxValue(200))),
       disableOOMKiller: o(v.boolean()),
+      useHierarchy: o(v.boolean()),
+      checkBeforeUpdate: o(v.boolean()),
     }),
   ),
   cpu: o(
@@ -125,7 +132,26 @@ const resources = v.object({
   ),
   pids: o(v.object({ limit: o(int) })),
   hugepageLimits: o(v.array(v.object({ pageSize: text, limit: natural }))),
-  blockIO: o(v.object({ weight: o(natural), leafWeight: o(natural) })),
+  blockIO: o(
+    v.object({
+      weight: o(natural),
+      leafWeight: o(natural),
+      weightDevice: o(
+        v.array(v.object({ major: int, minor: int, weight: o(natural), leafWeight: o(natural) })),
+      ),
+      throttleReadBpsDevice: throttles,
+      throttleWriteBpsDevice: throttles,
+      throttleReadIOPSDevice: throttles,
+      throttleWriteIOPSDevice: throttles,
+    }),
+  ),
+  network: o(
+    v.object({
+      classID: o(v.pipe(natural, v.maxValue(2 ** 32 - 1))),
+      priorities: o(v.array(v.object({ name: text, priority: natural }))),
+    }),
+  ),
+  rdma: o(v.record(text, v.object({ hcaHandles: o(natural), hcaObjects: o(natural) }))),
   unified: stringMap,
 });
 
@@ -214,17 +240,29 @@ function parseChecked<T>(json: string, name: string, schema: v.GenericSchema): T
   try {
     value = withoutNulls(parseExactJson(json));
   } catch (error) {
-    throw new GantryError("invalid-argument", `${name}: ${errorMessage(error)}`);
+    const reason = error instanceof RangeError ? "nested too deeply" : jsonFault(json);
+    throw new GantryError("invalid-argument", `${name}: ${reason}`);
   }
   const result = v.safeParse(schema, value);
   if (!result.success) {
     const [issue] = result.issues;
     throw new GantryError(
       "invalid-argument",
-      `${name}: ${v.getDotPath(issue) ?? "the whole"}: ${issue.message}`,
+      `${name}: ${v.getDotPath(issue) ?? "the whole"}: ${shortened(issue.message)}`,
     );
   }
+  const list = listForObject(schema, value);
+  if (list !== undefined)
+    throw new GantryError(
+      "invalid-argument",
+      `${name}: ${list === "" ? "the whole" : list}: Expected Object but received Array`,
+    );
   return value as T;
+}
+
+/** What was found may be long. */
+function shortened(message: string): string {
+  return message.length > 200 ? `${message.slice(0, 200)}…` : message;
 }
 
 /** Writers of configurations say null for what is not there. */
