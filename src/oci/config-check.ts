@@ -22,6 +22,15 @@ const text = v.pipe(
   v.string(),
   v.check((value) => !value.includes("\0"), "Expected no NUL"),
 );
+/** MAX_ARG_STRLEN of the kernel, without the NUL. */
+const MAX_ARGUMENT_BYTES = 131_071;
+const argument = v.pipe(
+  text,
+  v.check(
+    (value) => Buffer.byteLength(value) <= MAX_ARGUMENT_BYTES,
+    `Expected at most ${MAX_ARGUMENT_BYTES} bytes`,
+  ),
+);
 const absolute = v.pipe(
   text,
   v.check((value) => value.startsWith("/"), "Expected an absolute path"),
@@ -66,8 +75,8 @@ const processSchema = v.object({
   terminal: o(v.boolean()),
   consoleSize: o(v.object({ height: natural, width: natural })),
   user: v.object({ uid: id, gid: id, umask: o(natural), additionalGids: o(v.array(id)) }),
-  args: strings,
-  env: strings,
+  args: o(v.array(argument)),
+  env: o(v.array(argument)),
   cwd: absolute,
   capabilities: o(
     v.object({

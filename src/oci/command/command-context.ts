@@ -3,6 +3,8 @@ import { appendFileSync } from "node:fs";
 import { getSystemErrorMap } from "node:util";
 import { errorMessage } from "../../base/errors.ts";
 
+const MAX_MESSAGE = 1000;
+
 export interface CommandContext {
   /** Absolute directory of the containers' state. */
   root: string;
@@ -34,7 +36,7 @@ export class CommandLog {
 
   /** Also to standard error, as it is, where the log is a file. */
   error(error: unknown): void {
-    const message = inWords(errorMessage(error));
+    const message = shortened(inWords(errorMessage(error)));
     this.#write("error", message);
     if (this.#path !== undefined) process.stderr.write(`${message}\n`);
   }
@@ -48,6 +50,13 @@ export class CommandLog {
     if (this.#path === undefined) process.stderr.write(`${line}\n`);
     else appendFileSync(this.#path, `${line}\n`, { mode: 0o600 });
   }
+}
+
+/** A path may be long; who reads the log wants its beginning, and the reason at the end. */
+function shortened(message: string): string {
+  return message.length <= MAX_MESSAGE
+    ? message
+    : `${message.slice(0, MAX_MESSAGE / 2)}…${message.slice(-MAX_MESSAGE / 2)}`;
 }
 
 /**

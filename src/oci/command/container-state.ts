@@ -32,7 +32,9 @@ import { createCgroupManager } from "../cgroup-manager.ts";
 import { parseExactJson, stringifyExactJson } from "../exact-json.ts";
 import type { Spec } from "../runtime-spec.ts";
 
-const ID = /^[A-Za-z0-9_+.-]{1,1024}$/;
+const ID = /^[A-Za-z0-9_+.-]+$/;
+/** NAME_MAX: it is a directory's name. */
+const MAX_ID = 255;
 const LOCK_TIMEOUT_MS = 10_000;
 
 export type ContainerStatus = "creating" | "created" | "running" | "paused" | "stopped";
@@ -68,6 +70,8 @@ export interface ContainerState {
 
 /** @throws GantryError invalid-argument for an id that cannot be a directory's name. */
 export function containerDirectory(root: string, id: string): string {
+  if (id.length > MAX_ID)
+    throw new GantryError("invalid-argument", `container id is too long: more than ${MAX_ID} characters`);
   if (!ID.test(id) || id === "." || id === "..") {
     throw new GantryError(
       "invalid-argument",
