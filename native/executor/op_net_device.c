@@ -98,10 +98,12 @@ int op_net_device(struct plan_context *context, const struct wire_record *record
     if (open_sockets(&here, &here_query) < 0 ||
         open_sockets_there(context, there, &there_route, &there_query) < 0)
         return plan_fail(context, "socket", host);
+    memcpy(query.ifr_name, name, op.name.length);
+    /* The kernel would move it first, and find out afterwards that it cannot have the name. */
+    if (ioctl(there_query, SIOCGIFINDEX, &query) == 0) return plan_fail_with(context, EEXIST, "move", host);
     memcpy(moving, move, op.move.length);
     memcpy(moving + op.move.length - sizeof(there), &there, sizeof(there));
     if (request(here, moving, op.move.length) < 0) return plan_fail(context, "move", host);
-    memcpy(query.ifr_name, name, op.name.length);
     if (ioctl(there_query, SIOCGIFINDEX, &query) < 0) return plan_fail(context, "ioctl", name);
     if (configure(there_route, query.ifr_ifindex, messages, op.configure.length) < 0)
         return plan_fail(context, "configure", host);

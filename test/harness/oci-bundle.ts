@@ -32,6 +32,8 @@ export class OciBundle {
   readonly base = mkdtempSync("/run/gantry-oci-test-");
   readonly bundle = join(this.base, "bundle");
   readonly rootfs = join(this.bundle, "rootfs");
+  /** What gantry-oci is started by: a program and its first arguments, or nothing. */
+  starter: readonly string[] = [];
   readonly #cgroupParent = `/gantry-oci-bundle-${process.pid}`;
   #count = 0;
 
@@ -82,24 +84,31 @@ export class OciBundle {
   }
 
   oci(args: string[], input = ""): Outcome {
-    const { status, stdout, stderr } = spawnSync(
-      process.execPath,
-      [PROGRAM, "--root", join(this.base, "root"), ...args],
-      {
-        encoding: "utf8",
-        input,
-        cwd: this.base,
-      },
-    );
+    const { file, first } = this.#program();
+    const { status, stdout, stderr } = spawnSync(file, [...first, ...args], {
+      encoding: "utf8",
+      input,
+      cwd: this.base,
+    });
     return { code: status, out: stdout, err: stderr };
   }
 
   /** For commands whose container keeps the descriptors open. Errors are in the log file. */
   detached(args: string[]): number | null {
+    const { file, first } = this.#program();
     const log = ["--log", join(this.base, "log")];
-    return spawnSync(process.execPath, [PROGRAM, "--root", join(this.base, "root"), ...log, ...args], {
-      stdio: "ignore",
-    }).status;
+    return spawnSync(file, [...first, ...log, ...args], { stdio: "ignore" }).status;
+  }
+
+  #program(): { file: string; first: string[] } {
+    const [file = "", ...first] = [
+      ...this.starter,
+      process.execPath,
+      PROGRAM,
+      "--root",
+      join(this.base, "root"),
+    ];
+    return { file, first };
   }
 
   run(id: string): Outcome {
