@@ -3,7 +3,8 @@
  * they need besides: a bundle directory with the configuration, in which the rootfs shows up inside the container's mount
  * namespace. And here are those that run when there is a container no more, or already: poststart and poststop.
  *
- * The bundle is in the pod's directory and goes with the container's exit, after its poststop hooks have run once.
+ * The bundle is in the pod's directory and goes with the container's exit, after its poststop hooks have run once. What
+ * else few containers have has a bundle, too: a seccomp agent is told its path, and a resctrl class goes when it goes.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -13,6 +14,7 @@ import { join } from "node:path";
 import { errorMessage, GantryError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import { stringifyExactJson } from "../oci/exact-json.ts";
+import { removeIntelRdt } from "../oci/intel-rdt.ts";
 import { hookEnvironment, hookTimeoutMs } from "../oci/plan-hooks.ts";
 import type { Hook, Spec } from "../oci/runtime-spec.ts";
 import type { Container } from "./container.ts";
@@ -28,7 +30,12 @@ function bundlePath(context: EngineContext, { podSandboxId, id }: Container): st
   return join(podPaths(context.stateDirectory, podSandboxId).bundles, id);
 }
 
-function hookState(context: EngineContext, container: Container, spec: Spec): Record<string, unknown> {
+/** The state of the specification without status and pid. */
+export function containerState(
+  context: EngineContext,
+  container: Container,
+  spec: Spec,
+): Record<string, unknown> {
   return {
     ociVersion: spec.ociVersion,
     id: container.id,
@@ -37,20 +44,21 @@ function hookState(context: EngineContext, container: Container, spec: Spec): Re
   };
 }
 
-/** Makes the bundle of a container that has hooks, and tells the plan of it. Nothing for one that has none. */
+/** Makes the bundle of a container that needs one, and tells the plan of it. */
 export async function hookOptions(
   context: EngineContext,
   container: Container,
   spec: Spec,
 ): Promise<{ rootfsTarget?: string; hookState?: Record<string, unknown> }> {
-  if (!spec.hooks) return {};
+  const { seccomp, intelRdt } = spec.linux ?? {};
+  if (!spec.hooks && !seccomp?.listenerPath && !intelRdt) return {};
   const bundle = bundlePath(context, container);
   const rootfsTarget = join(bundle, "rootfs");
   await mkdir(rootfsTarget, { recursive: true, mode: 0o700 });
   const config = { ...spec, root: { ...spec.root, path: "rootfs" } };
   await writeFile(join(bundle, "config.json"), stringifyExactJson(config), { mode: 0o600 });
   failpoint("container-start:bundle");
-  return { rootfsTarget, hookState: hookState(context, container, spec) };
+  return { ...(spec.hooks && { rootfsTarget }), hookState: containerState(context, container, spec) };
 }
 
 /**
@@ -66,7 +74,7 @@ export async function runHostHooks(
   signal: AbortSignal,
 ): Promise<void> {
   const status = kind === "poststart" ? "running" : "stopped";
-  const state = { ...hookState(context, container, spec), status, pid };
+  const state = { ...containerState(context, container, spec), status, pid };
   for (const hook of spec.hooks?.[kind] ?? []) await runHook(kind, hook, JSON.stringify(state), signal);
 }
 
@@ -89,6 +97,11 @@ async function runPoststop(context: EngineContext, container: Container, bundle:
     } catch (error) {
       context.log.warn({ containerId: container.id, err: errorMessage(error) }, "poststop hook failed");
     }
+  }
+  try {
+    removeIntelRdt(spec?.linux?.intelRdt, container.id);
+  } catch (error) {
+    context.log.warn({ containerId: container.id, err: errorMessage(error) }, "resctrl class stays behind");
   }
   failpoint("container-exit:hooks");
   await rm(bundle, { recursive: true, force: true });

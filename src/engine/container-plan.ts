@@ -5,10 +5,12 @@
 import { GantryError } from "../base/errors.ts";
 import { followedSources } from "../oci/bind-sources.ts";
 import type { CgroupEntries } from "../oci/cgroup.ts";
-import { planForContainer, planForExec } from "../oci/container-plan.ts";
+import { planForContainer, planForExec, type ContainerPlanOptions } from "../oci/container-plan.ts";
 import { deviceBinds } from "../oci/device-lookup.ts";
+import { intelRdtTasks, prepareIntelRdt } from "../oci/intel-rdt.ts";
+import { prepareNetDevices } from "../oci/net-devices.ts";
 import type { Process, Spec } from "../oci/runtime-spec.ts";
-import { hookOptions } from "./container-hooks.ts";
+import { containerState, hookOptions } from "./container-hooks.ts";
 import { containerNamespaces, PID_NAMESPACE_AT_START } from "./container-spec.ts";
 import type { Container } from "./container.ts";
 import type { ContainerEntry } from "./container-table.ts";
@@ -24,8 +26,12 @@ export async function initPlan(
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   const joined = await joinedSpec(context, entry, spec, signal);
-  const hooks = await hookOptions(context, entry.container, spec);
-  return compileInit(context, entry.container, joined, cgroup, hooks);
+  const { container } = entry;
+  const hooks = await hookOptions(context, container, spec);
+  const { netDevices, intelRdt } = spec.linux ?? {};
+  prepareIntelRdt(intelRdt, container.id);
+  const moves = netDevices && { netDevices: await prepareNetDevices(netDevices) };
+  return compileInit(context, container, joined, withClass(cgroup, spec, container), { ...hooks, ...moves });
 }
 
 /** The configuration with the PID namespace that is known only now. */
@@ -45,13 +51,19 @@ export async function joinedSpec(
   return { ...spec, linux: { ...spec.linux, namespaces } };
 }
 
+/** What a process enters: its control groups, and its resctrl class if it has one. */
+function withClass(cgroup: CgroupEntries, { linux }: Spec, { id }: Container): CgroupEntries {
+  const tasks = intelRdtTasks(linux?.intelRdt, id);
+  return tasks.length === 0 ? cgroup : { ...cgroup, tasksFiles: [...cgroup.tasksFiles, ...tasks] };
+}
+
 /** The plan of a configuration in which nothing is unknown, or which is only to be checked. */
 export function compileInit(
   context: EngineContext,
   container: Container,
   spec: Spec,
   cgroup: CgroupEntries,
-  hooks: Awaited<ReturnType<typeof hookOptions>> = {},
+  prepared: Pick<ContainerPlanOptions, "rootfsTarget" | "hookState" | "netDevices"> = {},
 ): Uint8Array {
   const linux = { ...spec.linux };
   const inUserNamespace = linux.namespaces?.some(({ type }) => type === "user") ?? false;
@@ -71,7 +83,7 @@ export function compileInit(
       cgroup,
       gate: "none",
       keyring: keyringName(container),
-      ...hooks,
+      ...prepared,
       ...mountLabel,
     },
   );
@@ -110,6 +122,10 @@ export function execPlan(
   const init = spec.process;
   if (!init) throw new GantryError("internal", `container "${entry.container.id}" has no process`);
   const process: Process = { ...init, args: command.args, terminal: command.terminal };
-  const cgroup = context.cgroups.load(entry.cgroupPath).entries();
-  return planForExec(spec, process, { cgroup, keyring: keyringName(entry.container) });
+  const { container } = entry;
+  const cgroup = withClass(context.cgroups.load(entry.cgroupPath).entries(), spec, container);
+  const keyring = keyringName(container);
+  if (!spec.linux?.seccomp?.listenerPath) return planForExec(spec, process, { cgroup, keyring });
+  const state = { ...containerState(context, container, spec), status: "running", pid: container.pid };
+  return planForExec(spec, process, { cgroup, keyring }, state);
 }

@@ -1,5 +1,4 @@
 /** The Linux part of an adjustment: devices, resources, namespaces and what else the kernel gives a process. */
-import { GantryError } from "../base/errors.ts";
 import type { Seccomp, Spec } from "../engine/lifecycle-hooks.ts";
 import { type AdjustmentTarget, processOf } from "./adjustment-target.ts";
 import type { DeviceIn, LinuxAdjustmentIn, SeccompIn } from "./messages.ts";
@@ -14,7 +13,6 @@ export function adjustLinux(target: AdjustmentTarget, change: LinuxAdjustmentIn,
   const { spec, owners } = target;
   const linux = (spec.linux ??= {});
   const process = processOf(spec);
-  refuseUnknown(change);
   adjustDevices(target, linux, change.devices, plugin);
   if (change.resources) {
     claimResources(owners, plugin, change.resources);
@@ -31,33 +29,28 @@ export function adjustLinux(target: AdjustmentTarget, change: LinuxAdjustmentIn,
   }
   if (change.io_priority) {
     owners.claim("IoPriority", plugin);
-    process.ioPriority = { class: change.io_priority.class, priority: change.io_priority.priority };
+    const { class: name, priority } = change.io_priority;
+    if (name === "IOPRIO_CLASS_NONE") delete process.ioPriority;
+    else process.ioPriority = { class: name, priority };
   }
   if (change.scheduler) {
     owners.claim("LinuxSched", plugin);
-    process.scheduler = ociScheduler(change.scheduler);
+    if (change.scheduler.policy === "SCHED_NONE") delete process.scheduler;
+    else process.scheduler = ociScheduler(change.scheduler);
   }
   if (change.seccomp_policy) {
     owners.claim("SeccompPolicy", plugin);
     linux.seccomp = ociSeccomp(change.seccomp_policy);
   }
+  if (change.memory_policy) {
+    owners.claim("MemoryPolicy", plugin);
+    const { mode, nodes, flags } = change.memory_policy;
+    linux.memoryPolicy = { mode, ...(nodes !== "" && { nodes }), ...(flags.length > 0 && { flags }) };
+  }
+  if (change.rdt) adjustClass(target, linux, change.rdt, plugin);
+  adjustNetDevices(target, linux, change.net_devices, plugin);
   adjustNamespaces(target, linux, change.namespaces, plugin);
   adjustSysctls(target, linux, change.sysctl, plugin);
-}
-
-/** What the executor cannot do yet must not be left out in silence. */
-function refuseUnknown(change: LinuxAdjustmentIn): void {
-  const asked: [string, boolean][] = [
-    ["network devices", Object.keys(change.net_devices).length > 0],
-    [
-      "RDT",
-      change.rdt !== null &&
-        [change.rdt.clos_id, change.rdt.schemata, change.rdt.enable_monitoring].some(Boolean),
-    ],
-    ["memory policy", change.memory_policy !== null],
-  ];
-  for (const [what, given] of asked)
-    if (given) throw new GantryError("unimplemented", `adjustment of ${what}: not supported`);
 }
 
 function adjustDevices(
@@ -94,6 +87,52 @@ function adjustDevices(
       access: "rwm",
     }));
   linux.resources = { ...linux.resources, devices: [...(linux.resources?.devices ?? []), ...rules] };
+}
+
+/** Each member has an owner of its own; what earlier plugins and devices set goes first where `remove` says so. */
+function adjustClass(
+  { owners }: AdjustmentTarget,
+  linux: Linux,
+  rdt: NonNullable<LinuxAdjustmentIn["rdt"]>,
+  plugin: string,
+): void {
+  const next = rdt.remove ? {} : { ...linux.intelRdt };
+  if (rdt.remove)
+    for (const field of ["RdtClosID", "RdtSchemata", "RdtEnableMonitoring"]) owners.clear(field, plugin);
+  if (rdt.clos_id) {
+    owners.claim("RdtClosID", plugin);
+    next.closID = rdt.clos_id.value;
+  }
+  if (rdt.schemata) {
+    owners.claim("RdtSchemata", plugin);
+    next.schemata = rdt.schemata.value;
+  }
+  if (rdt.enable_monitoring) {
+    owners.claim("RdtEnableMonitoring", plugin);
+    next.enableMonitoring = rdt.enable_monitoring.value;
+  }
+  if (Object.keys(next).length > 0) linux.intelRdt = next;
+  else delete linux.intelRdt;
+}
+
+function adjustNetDevices(
+  { owners }: AdjustmentTarget,
+  linux: Linux,
+  devices: LinuxAdjustmentIn["net_devices"],
+  plugin: string,
+): void {
+  const { removed, set } = splitRemovals(Object.entries(devices), ([name]) => name);
+  if (removed.length + set.length === 0) return;
+  const next = new Map(Object.entries(linux.netDevices ?? {}));
+  for (const name of removed) {
+    owners.clear("LinuxNetDevices", plugin, name);
+    next.delete(name);
+  }
+  for (const [host, { name }] of set) {
+    owners.claim("LinuxNetDevices", plugin, host);
+    next.set(host, name === "" ? {} : { name });
+  }
+  linux.netDevices = Object.fromEntries(next);
 }
 
 function adjustNamespaces(
@@ -143,9 +182,9 @@ function ociScheduler(
     nice: scheduler.nice,
     priority: scheduler.priority,
     flags: scheduler.flags,
-    runtime: integer(scheduler.runtime, "scheduler runtime"),
-    deadline: integer(scheduler.deadline, "scheduler deadline"),
-    period: integer(scheduler.period, "scheduler period"),
+    runtime: BigInt(scheduler.runtime),
+    deadline: BigInt(scheduler.deadline),
+    period: BigInt(scheduler.period),
   };
 }
 

@@ -89,6 +89,71 @@ test("adjustments are in the configuration before it is stored, and each plugin 
   assert.equal(seen.container.linux.cgroups_path, `${group}/c`);
 });
 
+test("scheduling, memory, classes and network interfaces, shown to the next plugin and taken back by it", async () => {
+  const nri = await begin();
+  const { engine } = nri;
+  const rdt = {
+    clos_id: { value: "gold" },
+    schemata: { value: ["MB:0=10"] },
+    enable_monitoring: { value: true },
+  };
+  await nri.join("10-one", {
+    CreateContainer: () => ({
+      adjust: {
+        linux: {
+          scheduler: { policy: "SCHED_DEADLINE", runtime: "1", deadline: "9007199254740993", period: "3" },
+          io_priority: { class: "IOPRIO_CLASS_RT", priority: 1 },
+          memory_policy: { mode: "MPOL_INTERLEAVE", nodes: "0-1", flags: ["MPOL_F_STATIC_NODES"] },
+          net_devices: { eth7: { name: "net0" }, eth8: {} },
+          rdt,
+        },
+      },
+    }),
+  });
+  const two = await nri.join("20-two");
+  const pod = await nri.pod("p");
+  const id = await engine.createContainer(pod, containerConfig(), never);
+  const { process, linux } = nri.spec(id);
+  assert.deepEqual(process?.scheduler, {
+    policy: "SCHED_DEADLINE",
+    nice: 0,
+    priority: 0,
+    flags: [],
+    runtime: 1,
+    deadline: 9007199254740993n,
+    period: 3,
+  });
+  assert.deepEqual(process?.ioPriority, { class: "IOPRIO_CLASS_RT", priority: 1 });
+  assert.deepEqual(linux?.memoryPolicy, {
+    mode: "MPOL_INTERLEAVE",
+    nodes: "0-1",
+    flags: ["MPOL_F_STATIC_NODES"],
+  });
+  assert.deepEqual(linux?.netDevices, { eth7: { name: "net0" }, eth8: {} });
+  assert.deepEqual(linux?.intelRdt, { closID: "gold", schemata: ["MB:0=10"], enableMonitoring: true });
+  const { container: seen } = two.last.get("CreateContainer") as {
+    container: { linux: Record<string, object> };
+  };
+  assert.deepEqual(seen.linux["rdt"], { ...rdt, remove: false });
+  assert.deepEqual(seen.linux["net_devices"], { eth7: { name: "net0" }, eth8: { name: "" } });
+  assert.deepEqual(seen.linux["io_priority"], { class: "IOPRIO_CLASS_RT", priority: 1 });
+  assert.equal((seen.linux["scheduler"] as { deadline: string }).deadline, "9007199254740993");
+
+  two.answers.CreateContainer = () => ({ adjust: { linux: { rdt: { clos_id: { value: "lead" } } } } });
+  await assert.rejects(
+    engine.createContainer(pod, containerConfig(named("b")), never),
+    /both tried to set RdtClosID/,
+  );
+  two.answers.CreateContainer = () => ({
+    adjust: {
+      linux: { rdt: { remove: true }, net_devices: { "-eth7": {}, "-eth8": {}, eth9: { name: "net%d" } } },
+    },
+  });
+  const other = nri.spec(await engine.createContainer(pod, containerConfig(named("d")), never));
+  assert.equal(other.linux?.intelRdt, undefined);
+  assert.deepEqual(other.linux?.netDevices, { eth9: { name: "net%d" } });
+});
+
 test("two plugins that set the same are refused by name, unless the later one removes first", async () => {
   const nri = await begin();
   const { engine } = nri;
@@ -114,7 +179,9 @@ test("what cannot run is refused when the container is created", async () => {
     "kernel.panic": { linux: { sysctl: { "kernel.panic": "1" } } },
     "not a group in its pod's": { linux: { cgroups_path: "/a/../../b" } },
     oomScoreAdj: { linux: { oom_score_adj: { value: 5000 } } },
-    "network devices": { linux: { net_devices: { eth7: { name: "x" } } } },
+    "network interface": { linux: { net_devices: { "eth 7": { name: "x" } } } },
+    "two lines|one line": { linux: { rdt: { schemata: { value: ["L3:0=f\nMB:0=10"] } } } },
+    "memory nodes": { linux: { memory_policy: { mode: "MPOL_BIND", nodes: "3-1" } } },
     namespaces: { linux: { namespaces: [{ type: "nonsense" }] } },
     gold: { linux: { resources: { rdt_class: { value: "gold" } } } },
     "rlimit|RLIMIT": { rlimits: [{ type: "RLIMIT_NONSENSE", hard: 1, soft: 1 }] },

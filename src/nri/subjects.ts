@@ -101,6 +101,55 @@ function linuxMessage(
       localhost_ref: seccomp?.localhostRef ?? "",
     },
     sysctl: linux?.sysctl ?? {},
+    io_priority: process?.ioPriority
+      ? { class: known(process.ioPriority.class), priority: process.ioPriority.priority ?? 0 }
+      : null,
+    scheduler: process?.scheduler ? schedulerMessage(process.scheduler) : null,
+    net_devices: Object.fromEntries(
+      Object.entries(linux?.netDevices ?? {}).map(([host, { name = "" }]) => [host, { name }]),
+    ),
+    rdt: linux?.intelRdt ? classMessage(linux.intelRdt) : null,
+  };
+}
+
+type LinuxMessage = NonNullable<ContainerMessage["linux"]>;
+
+/** A stored configuration has been checked: its names are those of the protocol's enums. */
+const known = <T>(name: string): T => name as T;
+
+function schedulerMessage({
+  policy,
+  nice = 0,
+  priority = 0,
+  flags = [],
+  runtime = 0,
+  deadline = 0,
+  period = 0,
+}: NonNullable<NonNullable<Spec["process"]>["scheduler"]>): NonNullable<LinuxMessage["scheduler"]> {
+  return {
+    policy: known(policy),
+    nice,
+    priority,
+    flags: flags.map((flag) => known(flag)),
+    runtime: String(runtime),
+    deadline: String(deadline),
+    period: String(period),
+  };
+}
+
+/** The older members are schemata, too, and come first. */
+function classMessage({
+  closID,
+  schemata,
+  l3CacheSchema,
+  memBwSchema,
+  enableMonitoring,
+}: NonNullable<NonNullable<Spec["linux"]>["intelRdt"]>): NonNullable<LinuxMessage["rdt"]> {
+  const lines = [l3CacheSchema, memBwSchema, ...(schemata ?? [])].filter((line) => line !== undefined);
+  return {
+    clos_id: wrap(closID) ?? null,
+    schemata: lines.length > 0 ? { value: lines } : null,
+    enable_monitoring: wrap(enableMonitoring) ?? null,
   };
 }
 

@@ -1,5 +1,6 @@
 /**
- * What a CDI device changes in the configuration of a container: environment, device nodes, mounts, hooks and groups.
+ * What a CDI device changes in the configuration of a container: environment, device nodes, network interfaces, mounts,
+ * hooks, groups and its resctrl class.
  * Configurations share frozen parts, so what changes is copied.
  */
 import { statSync } from "node:fs";
@@ -7,23 +8,23 @@ import { posix } from "node:path";
 import { errnoCode, GantryError } from "../base/errors.ts";
 import type { CdiEdits } from "./cdi-spec.ts";
 import { deviceNumbers } from "./device-lookup.ts";
-import type { Device, Hook, Hooks, Mount, Process, Spec } from "./runtime-spec.ts";
+import type { Device, Hook, Hooks, IntelRdt, Mount, Process, Spec } from "./runtime-spec.ts";
 
 type DeviceNode = NonNullable<CdiEdits["deviceNodes"]>[number];
 
 /**
  * The configuration with the edits.
  * @param what names the device and its file, for messages.
- * @throws GantryError failed-precondition for a device node that the host lacks, unimplemented.
+ * @throws GantryError failed-precondition for a device node that the host lacks, invalid-argument for two devices that
+ *   want different things of one interface.
  */
 export function applyCdiEdits(spec: Spec, edits: CdiEdits, what: string): Spec {
-  if (edits.netDevices?.length)
-    throw new GantryError("unimplemented", `${what}: netDevices are not supported`);
-  if (edits.intelRdt) throw new GantryError("unimplemented", `${what}: intelRdt is not supported`);
   const result: Spec = { ...spec };
   if (spec.process) result.process = editedProcess(spec.process, edits);
   for (const node of edits.deviceNodes ?? []) addDeviceNode(result, node, what);
   if (edits.mounts?.length) result.mounts = editedMounts(spec.mounts ?? [], edits.mounts);
+  if (edits.netDevices?.length) addNetDevices(result, edits.netDevices, what);
+  if (edits.intelRdt) result.linux = { ...result.linux, intelRdt: editedClass(edits.intelRdt) };
   if (edits.hooks?.length) result.hooks = editedHooks(spec.hooks ?? {}, edits.hooks);
   return result;
 }
@@ -82,6 +83,37 @@ function numberedDevice(node: DeviceNode, what: string): Pick<Device, "type" | "
       cause: error,
     });
   }
+}
+
+function addNetDevices(spec: Spec, added: NonNullable<CdiEdits["netDevices"]>, what: string): void {
+  if (!spec.linux?.namespaces?.some(({ type }) => type === "network"))
+    throw new GantryError("failed-precondition", `${what}: netDevices: the pod is in the host's network`);
+  const devices = { ...spec.linux.netDevices };
+  for (const { hostInterfaceName, name } of added) {
+    const other = devices[hostInterfaceName];
+    const taken = Object.entries(devices).find(
+      ([host, device]) => device.name === name && host !== hostInterfaceName,
+    );
+    if ((other && other.name !== name) || (taken && !name.includes("%")))
+      throw new GantryError(
+        "invalid-argument",
+        `${what}: network interfaces ${hostInterfaceName} and ${name} are asked for in two ways`,
+      );
+    devices[hostInterfaceName] = { name };
+  }
+  spec.linux = { ...spec.linux, netDevices: devices };
+}
+
+/** The last device decides, as there is one class for each process. Older files tell in two ways that they want monitoring. */
+function editedClass({
+  enableCMT = false,
+  enableMBM = false,
+  enableMonitoring = false,
+  ...rest
+}: NonNullable<CdiEdits["intelRdt"]>): IntelRdt {
+  const monitoring = enableCMT || enableMBM || enableMonitoring;
+  const given = Object.entries(rest).filter(([, value]) => value !== undefined);
+  return { ...(Object.fromEntries(given) as IntelRdt), ...(monitoring && { enableMonitoring: true }) };
 }
 
 /** A mount replaces those on its destination; outer ones are made before those in them. */

@@ -150,17 +150,36 @@ test("devices that cannot be given are refused by name", async () => {
       file: { deviceNodes: [{ path: "/dev/x", hostPath: "/etc/passwd" }] },
       type: { deviceNodes: [{ path: "/dev/null", type: "b" }] },
       net: { netDevices: [{ hostInterfaceName: "eth9", name: "eth0" }] },
-      rdt: { intelRdt: { closID: "x" } },
     }),
   );
   for (const [device, message] of [
     ["gone", /"v\.example\/x=gone" of .*a\.json: device node \/dev\/gantry-none: ENOENT/],
     ["file", /\/etc\/passwd is no device/],
     ["type", /\/dev\/null is no device of type b/],
-    ["net", /netDevices are not supported/],
-    ["rdt", /intelRdt is not supported/],
+    ["net", /v\.example\/x=net.* netDevices: the pod is in the host's network/],
   ] as const)
     await assert.rejects(registry.inject(SPEC, [`v.example/x=${device}`]), { message });
+});
+
+test("network interfaces and the resctrl class become the container's", async () => {
+  write(
+    "low/a.json",
+    file("v.example/x", {
+      a: { netDevices: [{ hostInterfaceName: "eth9", name: "net0" }], intelRdt: { closID: "gold" } },
+      b: {
+        netDevices: [{ hostInterfaceName: "eth8", name: "rdma%d" }],
+        intelRdt: { closID: "lead", l3CacheSchema: "L3:0=f", enableCMT: true },
+      },
+      again: { netDevices: [{ hostInterfaceName: "eth9", name: "net1" }] },
+      taken: { netDevices: [{ hostInterfaceName: "eth7", name: "net0" }] },
+    }),
+  );
+  const spec: Spec = { ...SPEC, linux: { ...SPEC.linux, namespaces: [{ type: "network", path: "/net" }] } };
+  const { linux } = await registry.inject(spec, ["v.example/x=a", "v.example/x=b"]);
+  assert.deepEqual(linux?.netDevices, { eth9: { name: "net0" }, eth8: { name: "rdma%d" } });
+  assert.deepEqual(linux?.intelRdt, { closID: "lead", l3CacheSchema: "L3:0=f", enableMonitoring: true });
+  for (const other of ["again", "taken"])
+    await assert.rejects(registry.inject(spec, ["v.example/x=a", `v.example/x=${other}`]), /in two ways/);
 });
 
 test("names of devices", () => {

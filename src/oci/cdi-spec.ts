@@ -5,6 +5,7 @@
  */
 import * as v from "valibot";
 import { errorMessage, GantryError } from "../base/errors.ts";
+import * as kernel from "./config-kernel-fields.ts";
 
 const VERSIONS = /^v?(?:0\.[3-8]\.0|1\.[01]\.0)$/;
 const VENDOR = /^[A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?$/;
@@ -45,7 +46,9 @@ const deviceNode = v.strictObject({
 const edits = v.strictObject({
   env: o(environment),
   deviceNodes: o(v.array(deviceNode)),
-  netDevices: o(v.array(v.strictObject({ hostInterfaceName: text, name: text }))),
+  netDevices: o(
+    v.array(v.strictObject({ hostInterfaceName: kernel.hostInterfaceName, name: kernel.interfaceName })),
+  ),
   mounts: o(
     v.array(
       v.strictObject({
@@ -67,7 +70,9 @@ const edits = v.strictObject({
       }),
     ),
   ),
-  intelRdt: o(v.looseObject({})),
+  intelRdt: o(
+    v.strictObject({ ...kernel.intelRdtMembers, enableCMT: o(v.boolean()), enableMBM: o(v.boolean()) }),
+  ),
   additionalGids: o(v.array(id)),
 });
 

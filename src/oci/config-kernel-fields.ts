@@ -70,12 +70,12 @@ const RESCTRL_NAMES = new Set([".", "..", "info", "mon_data", "mon_groups"]);
 
 const never = (instead: string) => v.optional(v.never(`Expected ${instead} instead`));
 
-export const intelRdt = v.object({
+export const intelRdtMembers = {
   closID: o(
     v.pipe(
       text,
       v.check(
-        (value) => value === "/" || value === "" || (!value.includes("/") && !RESCTRL_NAMES.has(value)),
+        (value) => value === "/" || (!value.includes("/") && !RESCTRL_NAMES.has(value)),
         "Expected the name of a class",
       ),
     ),
@@ -84,38 +84,31 @@ export const intelRdt = v.object({
   l3CacheSchema: o(line),
   memBwSchema: o(v.pipe(line, v.regex(/^(MB:|$)/, "Expected MB: at the beginning"))),
   enableMonitoring: o(v.boolean()),
+};
+
+export const intelRdt = v.object({
+  ...intelRdtMembers,
   // Of versions 1.1 and 1.2, which never said what they do.
   enableCMT: never("enableMonitoring"),
   enableMBM: never("enableMonitoring"),
 });
 
-/** dev_valid_name() of the kernel. */
-const INTERFACE = /^(?!\.{1,2}$)[^\s/:\0]+$/;
+/** As dev_valid_name() of the kernel has it, at most 15 bytes. */
+const isInterfaceName = (name: string): boolean =>
+  /^(?!\.{1,2}$)[^\s/:\0]+$/.test(name) && Buffer.byteLength(name) < 16;
 
-/** At most 15 bytes. A "%d" of the container's name is a number that the kernel finds. */
-export const isInterfaceName = (name: string): boolean =>
-  INTERFACE.test(name) && Buffer.byteLength(name) < 16;
-
-export const netDevices = v.record(
-  v.pipe(
-    v.string(),
-    v.check(
-      (name) => isInterfaceName(name) && !name.includes("%"),
-      "Expected the name of a network interface",
-    ),
-  ),
-  v.object({
-    name: o(
-      v.pipe(
-        v.string(),
-        v.check(
-          (name) => name === "" || (isInterfaceName(name) && /^[^%]+(%d)?$/.test(name)),
-          "Expected the name of a network interface",
-        ),
-      ),
-    ),
-  }),
+const NO_INTERFACE = "Expected the name of a network interface";
+export const hostInterfaceName = v.pipe(
+  v.string(),
+  v.check((name) => isInterfaceName(name) && !name.includes("%"), NO_INTERFACE),
 );
+/** In the container. A "%d" at its end is a number that the kernel finds. */
+export const interfaceName = v.pipe(
+  v.string(),
+  v.check((name) => name === "" || (isInterfaceName(name) && /^[^%]+(%d)?$/.test(name)), NO_INTERFACE),
+);
+
+export const netDevices = v.record(hostInterfaceName, v.object({ name: o(interfaceName) }));
 
 const action = v.picklist(SECCOMP_ACTIONS);
 export const seccomp = v.object({
