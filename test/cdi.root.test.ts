@@ -88,6 +88,22 @@ test("nodes, environment, mounts and groups; for exec too", async () => {
   assert.deepEqual(status?.user?.linux?.supplemental_groups, ["0", "4321"]);
 });
 
+test("network interfaces of the host become the pod's; a class needs resctrl", async () => {
+  const link = `gkc${process.pid}`;
+  execFileSync("ip", ["link", "add", link, "type", "veth", "peer", "name", `${link}p`]);
+  execFileSync("ip", ["addr", "add", "198.51.100.77/32", "dev", link]);
+  devices({
+    net: { netDevices: [{ hostInterfaceName: link, name: "given%d" }] },
+    class: { intelRdt: { closID: "gold" } },
+  });
+  const own = await work.pod("net", { linux: { security_context: { namespace_options: { pid: 1 } } } });
+  const id = await work.run(own, "net", FOREVER, asking([`${KIND}=net`]));
+  assert.match(await work.read(id, "ip -o addr show dev given0"), /inet 198\.51\.100\.77\/32/);
+  await work.remove(own);
+  if (existsSync("/sys/fs/resctrl/schemata")) return;
+  await assert.rejects(run([`${KIND}=class`]), /linux\.intelRdt: no resctrl filesystem is mounted/);
+});
+
 test("hooks run at their time, with their own environment and the container's state, and find its files", async () => {
   const look = 'cat $(sed \'s/.*"bundle":"\\([^"]*\\)".*/\\1/\' $0.state)/rootfs/etc/passwd > $0.found';
   devices({

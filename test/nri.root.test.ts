@@ -1,6 +1,6 @@
 /** NRI with a plugin on the upstream stub, by connection and from the plugin directory, against a running daemon. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { copyFile, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { createConnection, type Socket } from "node:net";
@@ -17,6 +17,9 @@ let program: string;
 let log: string;
 let rulesFile: string;
 const connected: ChildProcess[] = [];
+
+/** Of the protocol's enums. */
+const [SCHED_BATCH, IOPRIO_CLASS_IDLE, MPOL_PREFERRED] = [4, 3, 1];
 
 before(async () => {
   program = await nriPlugin();
@@ -125,7 +128,7 @@ test("a plugin that connects gets the events of a pod, and sees what was there b
   });
 });
 
-test("adjustments reach the container: environment, mount, device, CDI device, shares, hook", async () => {
+test("adjustments reach the container: environment, mount, devices, shares, hook, scheduling, interface", async () => {
   const plugin = await connect("10-adjust");
   const cdi = setting.daemon.path("cdi");
   await mkdir(cdi, { recursive: true });
@@ -135,6 +138,8 @@ test("adjustments reach the container: environment, mount, device, CDI device, s
     JSON.stringify({ cdiVersion: "0.6.0", kind: "example.com/thing", devices: [device] }),
   );
   const proof = setting.daemon.path("poststop");
+  const link = `gkn${process.pid}`;
+  execFileSync("ip", ["link", "add", link, "type", "veth", "peer", "name", `${link}p`]);
   await rules({
     name: "adjusted",
     adjust: {
@@ -145,6 +150,12 @@ test("adjustments reach the container: environment, mount, device, CDI device, s
       cdi: ["example.com/thing=one"],
       cpuShares: 321,
       poststop: `cat > ${proof}`,
+      linux: {
+        scheduler: { policy: SCHED_BATCH, nice: 9 },
+        io_priority: { class: IOPRIO_CLASS_IDLE },
+        memory_policy: { mode: MPOL_PREFERRED, nodes: "0" },
+        net_devices: { [link]: { name: "plugged" } },
+      },
     },
   });
   await withPod("adjust", async (pod) => {
@@ -159,6 +170,12 @@ test("adjustments reach the container: environment, mount, device, CDI device, s
     const { status, info } = await workload.client.ContainerStatus({ container_id: id, verbose: true });
     assert.equal(status?.resources?.linux?.cpu_shares, "321");
     assert.match(String(info["info"]), /"example.com\/plugin":"was here"/);
+    const { pid } = JSON.parse(String(info["info"])) as { pid: number };
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]?.split(" ") ?? [];
+    assert.deepEqual([stat[16], stat[38]], ["9", "3"], "nice value and policy");
+    assert.match(execFileSync("ionice", ["-p", String(pid)], { encoding: "utf8" }), /^idle/);
+    assert.match(readFileSync(`/proc/${pid}/numa_maps`, "latin1"), / prefer[^ ]*:0 /);
+    assert.match(await workload.read(id, "cat /sys/class/net/plugged/flags"), /^0x1..[13579bdf]$/);
   });
   assert.equal((JSON.parse(readFileSync(proof, "utf8")) as { status: string }).status, "stopped");
   plugin.kill();

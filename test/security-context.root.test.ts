@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { file, layerOf, pushImage } from "./harness/image-builder.ts";
 import { busyboxEntries } from "./harness/fixture-images.ts";
+import { SeccompAgent } from "./harness/seccomp-agent.ts";
 import { makeSetting, type Setting } from "./harness/setting.ts";
 import { FOREVER, type TestPod, Workload } from "./harness/workload.ts";
 
@@ -113,6 +114,41 @@ test("seccomp: none, the default, and a file; a file that is wrong is named", as
     localhost("relative.json"),
     code.INVALID_ARGUMENT,
     /"relative\.json" is not an absolute path/,
+  );
+});
+
+test("seccomp: an agent that a profile names gets a listener for each process of the container", async () => {
+  const agent = await SeccompAgent.begin(setting.daemon.path("."));
+  try {
+    const listener = {
+      defaultAction: "SCMP_ACT_ALLOW",
+      listenerPath: agent.path,
+      listenerMetadata: "of the node",
+      syscalls: [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_NOTIFY" }],
+    };
+    const localhost_ref = profile("listener.json", listener);
+    const id = await run({ seccomp: { profile_type: LOCALHOST, localhost_ref } });
+    const first = await agent.state();
+    const state = first["state"] as Record<string, unknown>;
+    assert.deepEqual([first["metadata"], state["id"], state["status"]], ["of the node", id, "creating"]);
+    assert.ok(existsSync(String(state["bundle"])));
+    const { exitCode, stderr } = await work.exec(id, "mkdir /asked");
+    assert.equal(exitCode, 1);
+    assert.match(stderr, /can't create directory '\/asked'/);
+    const second = await agent.state();
+    const init = state["pid"];
+    assert.deepEqual((second["state"] as object as { status: string; pid: number }).pid, init);
+    assert.notEqual(second["pid"], init);
+    await work.client.RemoveContainer({ container_id: id });
+    assert.ok(!existsSync(String(state["bundle"])));
+  } finally {
+    await agent.end();
+  }
+  const silent = { defaultAction: "SCMP_ACT_NOTIFY" };
+  await refused(
+    { seccomp: { profile_type: LOCALHOST, localhost_ref: profile("silent.json", silent) } },
+    code.INVALID_ARGUMENT,
+    /silent\.json.*SCMP_ACT_NOTIFY needs a listenerPath/,
   );
 });
 

@@ -42,6 +42,8 @@ type adjustment struct {
 	CPUShares   uint64             `json:"cpuShares"`
 	CDI         []string           `json:"cdi"`
 	Poststop    string             `json:"poststop"`
+	// Of the protocol, with enums as numbers.
+	Linux *api.LinuxContainerAdjustment `json:"linux"`
 }
 
 type update struct {
@@ -204,7 +206,7 @@ func (a *adjustment) message() *api.ContainerAdjustment {
 	if a == nil {
 		return nil
 	}
-	result := &api.ContainerAdjustment{}
+	result := &api.ContainerAdjustment{Linux: a.Linux}
 	for key, value := range a.Env {
 		result.AddEnv(key, value)
 	}
