@@ -101,7 +101,7 @@ export class OciBundle {
   }
 
   #program(): { file: string; first: string[] } {
-    const [file = "", ...first] = [
+    const [file, ...first] = [
       ...this.starter,
       process.execPath,
       PROGRAM,
