@@ -122,7 +122,7 @@ test("what cannot be moved is named, and stays", () => {
     /linux\.netDevices: gkd: .*has an interface taken already \(move: EEXIST\)/,
   );
   configure("true", { nothing: {} });
-  assert.match(bundle.run("missing").err, /linux\.netDevices: nothing: find the interface: ENODEV/);
+  assert.match(bundle.run("missing").err, /linux\.netDevices: nothing: find the interface: no such device/);
   configure("true", { lo: {} });
   assert.match(bundle.run("loopback").err, /linux\.netDevices: lo: a loopback interface stays/);
   assert.ok(links(host).includes("gkd"), links(host).join(" "));

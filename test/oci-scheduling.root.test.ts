@@ -219,7 +219,7 @@ test("what cannot be is refused with the member's name, and leaves nothing", () 
       { memoryPolicy: { mode: "MPOL_BIND" } },
     ],
     [/linux\.intelRdt: no resctrl filesystem is mounted/, {}, { intelRdt: { closID: "gold" } }],
-    [/process\.apparmorProfile nothing: this kernel has no AppArmor/, { apparmorProfile: "nothing" }, {}],
+    [/process\.selinuxLabel a:b:c:s0: this kernel has no SELinux/, { selinuxLabel: "a:b:c:s0" }, {}],
   ];
   for (const [expected, own, linux] of cases) {
     bundle.configure(["true"], own, linux);
