@@ -101,13 +101,7 @@ export class OciBundle {
   }
 
   #program(): { file: string; first: string[] } {
-    const [file, ...first] = [
-      ...this.starter,
-      process.execPath,
-      PROGRAM,
-      "--root",
-      join(this.base, "root"),
-    ];
+    const [file, ...first] = [...this.starter, process.execPath, PROGRAM, "--root", join(this.base, "root")];
     return { file, first };
   }
 
