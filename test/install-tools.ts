@@ -31,6 +31,12 @@ const TOOLS: Record<string, string> = {
   iptables: "iptables",
   go: "golang-go",
   python3: "python3-minimal",
+  podman: "podman",
+  conmon: "conmon",
+  crun: "crun",
+  runc: "runc",
+  catatonit: "catatonit",
+  containerd: "containerd",
   "/usr/include/stdio.h": "libc6-dev",
   "/usr/include/seccomp.h": "libseccomp-dev",
 };
