@@ -33,8 +33,6 @@ const TOOLS: Record<string, string> = {
   python3: "python3-minimal",
   podman: "podman",
   conmon: "conmon",
-  crun: "crun",
-  runc: "runc",
   catatonit: "catatonit",
   containerd: "containerd",
   "/usr/include/stdio.h": "libc6-dev",
