@@ -48,10 +48,11 @@ const FILES: Readonly<Record<string, string>> = {
 };
 const EXECUTABLE = /\/bin\/|gantry-shim$/;
 
-/** Builds the package and returns its path. */
+/** Builds the package and returns its path. @param more a later build of the same version, as "0.1.0+MORE". */
 export async function buildPackage(
   directory = join(project, ".cache/package"),
   compression: "xz" | "none" = "xz",
+  more = "",
 ): Promise<string> {
   await bundle();
   const stage = mkdtempSync(join(tmpdir(), "gantry-package-"));
@@ -77,8 +78,9 @@ export async function buildPackage(
       zipped(commandManualPage(EXECUTOR_PAGE, executor, VERSION)),
     );
     put(stage, "usr/share/man/man5/gantry.toml.5.gz", zipped(manualPage(CONFIGURATION_PAGE, VERSION)));
-    writeControl(stage);
-    return pack(stage, directory, compression);
+    const version = more === "" ? VERSION : `${VERSION}+${more}`;
+    writeControl(stage, version);
+    return pack(stage, join(directory, `gantry_${version}_${architecture()}.deb`), compression);
   } finally {
     rmSync(stage, { recursive: true, force: true });
   }
@@ -101,7 +103,7 @@ function architecture(): string {
   return name;
 }
 
-function writeControl(stage: string): void {
+function writeControl(stage: string, version: string): void {
   const files = globSync("**", { cwd: stage, withFileTypes: true }).filter((entry) => entry.isFile());
   const paths = files.map((entry) => join(entry.parentPath, entry.name).slice(stage.length + 1)).toSorted();
   const kibibytes = Math.ceil(paths.reduce((sum, path) => sum + statSync(join(stage, path)).size, 0) / 1024);
@@ -109,7 +111,7 @@ function writeControl(stage: string): void {
     stage,
     "DEBIAN/control",
     `Package: gantry
-Version: ${VERSION}
+Version: ${version}
 Architecture: ${architecture()}
 Maintainer: The Gantry developers <gantry@localhost>
 Installed-Size: ${kibibytes}
@@ -136,9 +138,8 @@ function md5(path: string): string {
   return createHash("md5").update(readFileSync(path)).digest("hex");
 }
 
-function pack(stage: string, directory: string, compression: string): string {
-  mkdirSync(directory, { recursive: true });
-  const path = join(directory, `gantry_${VERSION}_${architecture()}.deb`);
+function pack(stage: string, path: string, compression: string): string {
+  mkdirSync(dirname(path), { recursive: true });
   const sources = globSync(["src/**/*.ts", "native/**/*.[ch]", "deploy/**/*", "package-lock.json"], {
     cwd: project,
   });

@@ -4,14 +4,17 @@
  *
  *   node scripts/run.mjs test/run-tests.ts [PATTERN…]     only the test files that match; then no checks
  *   node test/run-tests.ts --no-install PATTERN…          with what the machine has
+ *                          --serial                      one file after the other
+ *                          --result=FILE                 the counts and the names of failures, as JSON
  *
  * A file named *.root.test.ts needs root and fails without it; one named *.vm.test.ts changes the machine it runs on,
  * and is run only in the virtual machine (test/vm).
  */
-import { globSync } from "node:fs";
+import { globSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
+import { parseArgs } from "node:util";
 import { runChecks } from "./check-list.ts";
 import { patient } from "./harness/patience.ts";
 import { installTools } from "./install-tools.ts";
@@ -31,12 +34,19 @@ function failureType(error: Error): unknown {
 }
 
 const project = dirname(import.meta.dirname);
-const patterns = process.argv.slice(2).filter((word) => word !== "--no-install");
+const { values, positionals: patterns } = parseArgs({
+  options: {
+    "no-install": { type: "boolean", default: false },
+    serial: { type: "boolean", default: false },
+    result: { type: "string" },
+  },
+  allowPositionals: true,
+});
 const count = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
 const skips: string[] = [];
 
-if (!process.argv.includes("--no-install")) installTools();
+if (!values["no-install"]) installTools();
 if (patterns.length === 0) {
   const { passed, failed } = runChecks();
   count.passed += passed.length;
@@ -44,7 +54,7 @@ if (patterns.length === 0) {
   failures.push(...failed.map((name) => `check: ${name}`));
 }
 
-const exclude = patterns.length > 0 ? [] : ["test/**/*.vm.test.ts"];
+const exclude = patterns.length > 0 ? [] : ["**/*.vm.test.ts"];
 const files = globSync(patterns.length > 0 ? patterns : TEST_FILES, { cwd: project, exclude }).toSorted();
 const stalled = new AbortController();
 const watchdog = setTimeout(() => {
@@ -52,7 +62,13 @@ const watchdog = setTimeout(() => {
   count.failed += 1;
   stalled.abort();
 }, STALL_MS);
-const tests = run({ files, cwd: project, concurrency: 2, execArgv: FILE_OPTIONS, signal: stalled.signal });
+const tests = run({
+  files,
+  cwd: project,
+  concurrency: values.serial ? 1 : 2,
+  execArgv: FILE_OPTIONS,
+  signal: stalled.signal,
+});
 tests.on("data", () => watchdog.refresh());
 tests.on("test:pass", (event) => {
   if (event.details.type === "suite") return;
@@ -78,4 +94,5 @@ if (skips.length > 0) console.log(`\nskipped:\n  ${skips.join("\n  ")}`);
 if (failures.length > 0) console.log(`\nfailed:\n  ${failures.join("\n  ")}`);
 if (files.length === 0) failures.push("no test file matches");
 console.log(`\n${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
+if (values.result !== undefined) writeFileSync(values.result, JSON.stringify({ ...count, failures }));
 process.exitCode = failures.length > 0 ? 1 : 0;

@@ -3,7 +3,8 @@
  *
  *   npm run critest -- [--focus REGEX] [--skip REGEX] [--parallel N] [--repeat N] [--websocket] [--benchmark]
  *                      [--network embedded|cni] [--handler runc|crun] [--output FILE] [--binary CRITEST]
- *                      [--against containerd [--binary-name RUNTIME] | --endpoint unix:///SOCKET] [-- CRITEST ARGS]
+ *                      [--against containerd [--binary-name RUNTIME] | --endpoint unix:///SOCKET
+ *                      [--nri-socket PATH]] [-- CRITEST ARGS]
  *
  * It starts a registry, pushes the fixture images, and maps the registries that the suite names to it. A run succeeds
  * when every spec passed that test/critest/expected.ts does not except, and when nothing of the daemon is left. The
@@ -14,7 +15,7 @@
  * --handler     Debian's runc or crun runs the containers, under Gantry's shims
  * --against     Debian's containerd, started for the run, instead of a gantryd
  * --binary-name the OCI runtime that containerd's shim calls, instead of runc
- * --endpoint    another runtime, which must reach the images by itself
+ * --endpoint    another runtime, which must reach the images by itself; --nri-socket is its socket for plugins
  * --binary      a critest of another version than the pinned one
  */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -46,6 +47,7 @@ const { values, positionals } = parseArgs({
     against: { type: "string" },
     "binary-name": { type: "string" },
     endpoint: { type: "string" },
+    "nri-socket": { type: "string" },
     binary: { type: "string" },
   },
   allowPositionals: true,
@@ -73,9 +75,9 @@ const result: CritestResult = {
 
 await rm(results, { recursive: true, force: true });
 const scratch = await mkdtemp(join(tmpdir(), "gantry-critest-"));
-const registry = await startRegistry(join(scratch, "registry"));
+const registry = values.endpoint === undefined ? await startRegistry(join(scratch, "registry")) : undefined;
 try {
-  await pushFixtureImages(registry.host, () => undefined);
+  if (registry) await pushFixtureImages(registry.host, () => undefined);
   for (let run = 1; run <= repeat; run++) {
     if (repeat > 1) console.log(`\nrun ${run} of ${repeat}`);
     const directory = join(results, String(run));
@@ -83,7 +85,7 @@ try {
     result.runs.push(await runOnce(directory));
   }
 } finally {
-  await registry.stop();
+  await registry?.stop();
   await rm(scratch, { recursive: true, force: true });
 }
 result.succeeded = result.runs.every(succeeded);
@@ -98,8 +100,9 @@ async function runOnce(directory: string): Promise<RunResult> {
     against,
     binaryName: values["binary-name"],
     endpoint,
+    nriSocket: values["nri-socket"],
     handler,
-    registry: registry.host,
+    registry: registry?.host ?? "",
   });
   let outcome: RunResult | undefined;
   let ended = false;

@@ -6,7 +6,7 @@ import { TestDaemon, type TestDaemonOptions } from "../harness/daemon.ts";
 import { debianPrograms, handlerSettings } from "../harness/external-runtimes.ts";
 import { leftoversAtRest } from "../harness/leftovers.ts";
 
-const UPSTREAMS = ["gcr.io", "registry.k8s.io", "k8s.gcr.io", "docker.io"];
+export const UPSTREAMS = ["gcr.io", "registry.k8s.io", "k8s.gcr.io", "docker.io"];
 const CONTAINERD_SUBNET = "10.198.0.0/16";
 
 export interface Subject {
@@ -28,6 +28,8 @@ export interface SubjectOptions {
   endpoint: string | undefined;
   /** "runc" or "crun": Debian's program runs the containers. */
   handler: string | undefined;
+  /** Of the runtime at the endpoint. */
+  nriSocket: string | undefined;
   /** "127.0.0.1:PORT", with the images of all upstream registries. */
   registry: string;
 }
@@ -35,7 +37,12 @@ export interface SubjectOptions {
 export async function startSubject(options: SubjectOptions): Promise<Subject> {
   const nothing = { keepLog: () => Promise.resolve(), remove: () => Promise.resolve() };
   if (options.endpoint !== undefined)
-    return { endpoint: options.endpoint, end: () => Promise.resolve([]), ...nothing };
+    return {
+      endpoint: options.endpoint,
+      ...(options.nriSocket === undefined ? {} : { nriSocket: options.nriSocket }),
+      end: () => Promise.resolve([]),
+      ...nothing,
+    };
   const mirrors = Object.fromEntries(UPSTREAMS.map((upstream) => [upstream, options.registry]));
   if (options.against === "containerd") {
     const { endpoint, stop } = await startContainerd(mirrors, CONTAINERD_SUBNET, options.binaryName);

@@ -12,7 +12,7 @@ const NOT_IN_THE_GUEST = ["golang-go", "clang-format"];
 
 const PACKAGES = [
   ...["linux-image-amd64", "initramfs-tools", "systemd", "systemd-sysv", "udev", "dbus", "kmod", "apparmor"],
-  ...["man-db", "bash-completion", "ca-certificates", "netbase", "strace"],
+  ...["man-db", "bash-completion", "ca-certificates", "netbase", "strace", "sudo"],
   ...["runc", "crun", "podman", "containernetworking-plugins"],
 ];
 
