@@ -56,14 +56,15 @@ export interface NetlinkExchange {
  */
 export async function exchange(request: NetlinkExchange): Promise<NetlinkReply[]> {
   const { messages, accept = [] } = request;
-  const last = messages.length - 1;
+  // What follows it in a batch is carried out or refused with it.
+  const last = messages.findLastIndex((message) => message.unacknowledged !== true);
   const acknowledged = messages.map((message, index) =>
     index === last ? { ...message, flags: message.flags | NLM_F_ACK } : message,
   );
   const bytes = await netlinkRequest({ ...request, messages: encodeMessages(acknowledged, 1) });
   const data: NetlinkReply[] = [];
   const failures = new Map<number, NetlinkError>();
-  let complete = messages.length === 0;
+  let complete = last < 0;
   for (const reply of decodeMessages(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))) {
     const message = messages[reply.sequence - 1];
     if (message === undefined) continue;

@@ -36,6 +36,8 @@ export interface NetlinkMessage {
   payload: Uint8Array;
   /** For error messages: `create link "gt0"`. */
   description: string;
+  /** The kernel does not acknowledge it, whatever its flags. */
+  unacknowledged?: boolean;
 }
 
 /** Appends attributes to a growing payload. Methods return the builder. */

@@ -174,6 +174,9 @@ test("nftables batches, maps and elements", () => {
       [0x11, "0000000a"],
     ],
   );
+  // Only newer kernels acknowledge the end of a batch: the reply to wait for is that to the last message in it.
+  const unacknowledged = nftBatch([map]).map((message) => message.unacknowledged ?? false);
+  assert.deepEqual(unacknowledged, [true, false, true]);
   assert.equal(
     nftAddElements(
       "t",

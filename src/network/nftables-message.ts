@@ -90,13 +90,19 @@ export interface NftElement {
 /** Elements of one message: below the 64 KiB of an attribute. */
 const ELEMENTS_PER_MESSAGE = 400;
 
-/** Frames the messages as one transaction. */
+/** Frames the messages as one transaction. Kernels before 6.10 acknowledge the messages in it, but not its ends. */
 export function nftBatch(messages: readonly NetlinkMessage[]): NetlinkMessage[] {
   const payload = Buffer.from([0, 0, 0, NFNL_SUBSYS_NFTABLES]);
   return [
-    { type: NFNL_MSG_BATCH_BEGIN, flags: 0, payload, description: "begin nftables batch" },
+    {
+      type: NFNL_MSG_BATCH_BEGIN,
+      flags: 0,
+      payload,
+      description: "begin nftables batch",
+      unacknowledged: true,
+    },
     ...messages,
-    { type: NFNL_MSG_BATCH_END, flags: 0, payload, description: "end nftables batch" },
+    { type: NFNL_MSG_BATCH_END, flags: 0, payload, description: "end nftables batch", unacknowledged: true },
   ];
 }
 
