@@ -23,6 +23,8 @@ import { exampleSpec } from "./spec.ts";
 const PROGRAM = join(import.meta.dirname, "main.ts");
 // Not below /tmp: the path of a console socket is short.
 const base = mkdtempSync("/run/gantry-oci-test-");
+// Each call is a process of its own, which would compile the sources again.
+process.env["NODE_COMPILE_CACHE"] = join(base, "compiled");
 const root = join(base, "root");
 const bundle = join(base, "bundle");
 const rootfs = join(bundle, "rootfs");
