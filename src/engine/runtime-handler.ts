@@ -43,7 +43,7 @@ const RESERVED = /^(?:io\.kubernetes\.cri(?:-o)?\.|org\.systemd\.property\.)/;
  */
 export function allowedAnnotations(
   handler: Pick<RuntimeHandlerInfo, "options">,
-  sandbox: PodSandbox,
+  sandbox: Pick<PodSandbox, "config">,
   config: ContainerConfig,
 ): Record<string, string> {
   const { podAnnotations = [], containerAnnotations = [] } = handler.options ?? {};
