@@ -89,6 +89,18 @@ test("pod networks of CNI plugins pass", { timeout: 600_000 }, async () => {
   assert.equal(runs[0]?.counts.passed, (GROUPS["Networking"] ?? 0) + (GROUPS["Streaming"] ?? 0));
 });
 
+/** What external runtimes do in ways of their own. */
+const OF_HANDLERS =
+  "Streaming|Mount Propagation|Mount Readonly|Container OOM|Idempotence|basic operations on container|Capability|NamespaceOption|SeccompProfilePath";
+const SPECS_OF_HANDLERS = 49;
+
+for (const handler of ["runc", "crun"]) {
+  test(`containers that ${handler} runs pass`, { timeout: 600_000 }, async () => {
+    const { runs } = await critest("--handler", handler, "--parallel", "4", "--focus", OF_HANDLERS);
+    assert.equal(runs[0]?.counts.passed, SPECS_OF_HANDLERS);
+  });
+}
+
 test("critest's benchmarks run", { timeout: 600_000 }, async () => {
   const { runs } = await critest("--benchmark");
   assert.deepEqual(runs[0]?.counts, { passed: 5, failed: 0, skipped: 0 });
