@@ -3,8 +3,11 @@
 #include "addon.h"
 
 #include <errno.h>
+#include <linux/close_range.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 void addon_export(napi_env env, napi_value exports, const struct addon_function *functions, size_t count) {
     for (size_t i = 0; i < count; i++) {
@@ -126,6 +129,8 @@ static napi_value addon_init(napi_env env, napi_value exports) {
     addon_namespace_register(env, exports);
     addon_mount_register(env, exports);
     addon_notify_register(env, exports);
+    /* What whoever started us left open is not for the programs that we start. Before Linux 5.11 it is. */
+    syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
     addon_console_register(env, exports);
     addon_procfs_register(env, exports);
     addon_device_filter_register(env, exports);

@@ -15,6 +15,9 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+/* Where a hook's exec reports. */
+#define REPORT 3
+
 static bool write_text(int fd, const char *text) {
     size_t length = strlen(text);
     return write(fd, text, length) == (ssize_t)length;
@@ -53,9 +56,13 @@ static void hook_main(const char *path, char **args, char **env, int state, int 
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (dup2(state, 0) == 0 && (null < 0 || (dup2(null, 1) == 1 && dup2(null, 2) == 2)) && null > 2)
         close(null);
+    /* Nor what is the launcher's by inheritance: plan and result, and descriptors that are for the container.
+     */
+    if (report != REPORT && dup3(report, REPORT, O_CLOEXEC) < 0) _exit(126);
+    if (call_close_range(REPORT + 1, ~0U) < 0) _exit(126);
     execve(path, args, env);
     int error = errno;
-    if (write(report, &error, sizeof(error)) < 0) _exit(126);
+    if (write(REPORT, &error, sizeof(error)) < 0) _exit(126);
     _exit(127);
 }
 

@@ -25,10 +25,17 @@ static int mount_place(struct plan_context *context, const char *target, bool pl
     return same < 0 ? plan_fail_with(context, error, "openat2", target) : same;
 }
 
-/* Wherever links of the image lead: what covers a part of procfs could feign anything (CVE-2019-16884). */
-static bool is_on_procfs(int place) {
+static bool is_procfs(int fd) {
     struct statfs filesystem;
-    return fstatfs(place, &filesystem) == 0 && filesystem.f_type == PROC_SUPER_MAGIC;
+    return fstatfs(fd, &filesystem) == 0 && filesystem.f_type == PROC_SUPER_MAGIC;
+}
+
+/*
+ * What covers a part of procfs, wherever links of the image lead, or stands for all of it, could feign
+ * anything (CVE-2019-16884).
+ */
+static bool feigns_procfs(int place, const char *target) {
+    return is_procfs(place) || strcmp(target, "/proc") == 0;
 }
 
 int op_mount(struct plan_context *context, const struct wire_record *record) {
@@ -39,7 +46,7 @@ int op_mount(struct plan_context *context, const struct wire_record *record) {
     PLAN_STRINGS(parameters, op.parameters);
     PLAN_FD place = mount_place(context, target, op.flags & PLAN_MOUNT_PLAIN_TARGET);
     if (place < 0) return -1;
-    if (strcmp(type, "proc") != 0 && is_on_procfs(place))
+    if (strcmp(type, "proc") != 0 && feigns_procfs(place, target))
         return plan_fail_with(context, EPERM, "mount on procfs", target);
     uint32_t count = op.parameters.count;
     /* What is read-only from the start could not be filled. */
@@ -57,7 +64,8 @@ int mounting_bind_place(struct plan_context *context, int tree, const char *targ
     if (fstat(tree, &status) < 0) return plan_fail(context, "fstat", target);
     int place = root_make(context, target, S_ISDIR(status.st_mode));
     if (place < 0) return plan_fail(context, "openat2", target);
-    if (flags & PLAN_BIND_ON_PROCFS || !is_on_procfs(place)) return place;
+    bool whole = strcmp(target, "/proc") == 0 && is_procfs(tree);
+    if (whole || flags & PLAN_BIND_ON_PROCFS || !feigns_procfs(place, target)) return place;
     close(place);
     return plan_fail_with(context, EPERM, "mount on procfs", target);
 }
