@@ -28,8 +28,13 @@ export interface MountSources {
   label: string;
 }
 
+/** The kernel's limit for a path, with its NUL. */
+const PATH_MAX = 4096;
+
 /** A path in the root, in its shortest form. */
 export function rootPath(path: string): string {
+  if (Buffer.byteLength(path) >= PATH_MAX)
+    throw new GantryError("invalid-argument", `path ${JSON.stringify(path.slice(0, 60))}… is too long`);
   if (path.includes("\0"))
     throw new GantryError("invalid-argument", `path ${JSON.stringify(path)} has a NUL`);
   return posix.normalize(`/${path}`).replace(/(?<=.)\/$/, "");

@@ -3,11 +3,10 @@
  * order in which they are made. A mount that is asked for replaces a default one on the same destination, and one
  * on /dev replaces all defaults below /dev.
  */
-import { posix } from "node:path";
 import { GantryError } from "../base/errors.ts";
 import { hostId } from "./plan-host-phase.ts";
 import { checkBindOptions } from "./plan-mount-options.ts";
-import { SUB_PATH_OPTION } from "./plan-mounts.ts";
+import { rootPath, SUB_PATH_OPTION } from "./plan-mounts.ts";
 import type { Mount } from "./runtime-spec.ts";
 import {
   CGROUP_READONLY_MOUNT,
@@ -122,8 +121,8 @@ function imageMount(mount: SpecMount): Mount {
 }
 
 function cleanDestination(path: string): string {
-  const clean = posix.normalize(path).replace(/(?<=.)\/$/, "");
-  if (!path.startsWith("/") || clean === "/" || path.includes("\0")) {
+  const clean = path.startsWith("/") ? rootPath(path) : "/";
+  if (clean === "/") {
     throw new GantryError(
       "invalid-argument",
       `mount destination ${JSON.stringify(path)} is not an absolute path below the root`,

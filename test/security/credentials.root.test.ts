@@ -72,12 +72,9 @@ test("gantryd: a name of digits is no name, and a number that is too large is re
   const run = (User: string, security_context: object = {}) =>
     way.runImage(image, { Cmd: ["id", "-u"], User }, { command: [], linux: { security_context } });
   try {
-    for (const outcome of [
-      await run("1000"),
-      await run("1000:1000"),
-      await run("", { run_as_username: "1000" }),
-    ])
+    for (const outcome of [await run("1000"), await run("1000:1000")])
       assert.deepEqual(outcome, { refused: undefined, output: "1000\n", exitCode: 0 });
+    assert.ok((await run("", { run_as_username: "1000" })).refused, "not the row of that name");
     for (const user of [
       "4294967297",
       "4294967296",

@@ -58,7 +58,7 @@ export function baseEntries(): LayerEntry[] {
   return [
     ...["bin", "dev", "etc", "proc", "sys", "tmp", "root"].map((path) => directory(path)),
     file("bin/busybox", readFileSync("/bin/busybox"), 0o755),
-    ...`${APPLETS} seq setsid mv rm ln tr sort`
+    ...`${APPLETS} seq setsid mv rm ln tr sort find unshare mknod`
       .split(" ")
       .filter((name, index, all) => all.indexOf(name) === index)
       .map((name): LayerEntry => ({ path: `bin/${name}`, type: "SymbolicLink", linkpath: "busybox" })),
