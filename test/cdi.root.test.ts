@@ -93,12 +93,15 @@ test("network interfaces of the host become the pod's; a class needs resctrl", a
   execFileSync("ip", ["link", "add", link, "type", "veth", "peer", "name", `${link}p`]);
   execFileSync("ip", ["addr", "add", "198.51.100.77/32", "dev", link]);
   devices({
-    net: { netDevices: [{ hostInterfaceName: link, name: "given%d" }] },
+    net: { netDevices: [{ hostInterfaceName: link, name: "given0" }] },
     class: { intelRdt: { closID: "gold" } },
   });
   const own = await work.pod("net", { linux: { security_context: { namespace_options: { pid: 1 } } } });
   const id = await work.run(own, "net", FOREVER, asking([`${KIND}=net`]));
   assert.match(await work.read(id, "ip -o addr show dev given0"), /inet 198\.51\.100\.77\/32/);
+  await work.client.RemoveContainer({ container_id: id });
+  const next = await work.run(own, "next", FOREVER, asking([`${KIND}=net`]));
+  assert.match(await work.read(next, "ip -o addr show dev given0"), /inet 198\.51\.100\.77\/32/);
   await work.remove(own);
   if (existsSync("/sys/fs/resctrl/schemata")) return;
   await assert.rejects(run([`${KIND}=class`]), /linux\.intelRdt: no resctrl filesystem is mounted/);

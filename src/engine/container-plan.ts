@@ -30,7 +30,8 @@ export async function initPlan(
   const hooks = await hookOptions(context, container, spec);
   const { netDevices, intelRdt } = spec.linux ?? {};
   prepareIntelRdt(intelRdt, container.id);
-  const moves = netDevices && { netDevices: await prepareNetDevices(netDevices) };
+  const network = spec.linux?.namespaces?.find(({ type }) => type === "network")?.path;
+  const moves = netDevices && { netDevices: await prepareNetDevices(netDevices, network) };
   return compileInit(context, container, joined, withClass(cgroup, spec, container), { ...hooks, ...moves });
 }
 

@@ -6,9 +6,10 @@
  * The kernel finds the number for a "%d" itself and tells nobody, so such an interface arrives under a name by which it
  * can be found, and is renamed there.
  */
+import { closeSync, constants, openSync } from "node:fs";
 import { errorMessage, GantryError } from "../base/errors.ts";
 import { NETLINK_ROUTE } from "../native/netlink.ts";
-import { exchange } from "../netlink/netlink-exchange.ts";
+import { exchange, NetlinkError } from "../netlink/netlink-exchange.ts";
 import {
   AttributeWriter,
   encodeMessages,
@@ -46,16 +47,21 @@ const RT_SCOPE_UNIVERSE = 0;
 
 /**
  * The interfaces as they are now, in the network namespace of this process.
+ * @param kept a network namespace that outlives its containers: an interface that is not here any more, and there by the
+ *   name that it shall have, was moved for an earlier one, and is left out.
  * @throws GantryError failed-precondition naming the member of the configuration.
  */
 export async function prepareNetDevices(
   devices: Readonly<Record<string, NetDevice>> | undefined,
+  kept?: string,
 ): Promise<NetDeviceMove[]> {
   const moves: NetDeviceMove[] = [];
   for (const [host, { name }] of Object.entries(devices ?? {})) {
     try {
       moves.push(await prepare(host, name || host));
     } catch (error) {
+      const gone = error instanceof NetlinkError && error.code === "ENODEV";
+      if (gone && kept !== undefined && (await isThere(name || host, kept))) continue;
       throw new GantryError("failed-precondition", `linux.netDevices: ${host}: ${errorMessage(error)}`, {
         cause: error,
       });
@@ -64,10 +70,26 @@ export async function prepareNetDevices(
   return moves;
 }
 
+async function isThere(name: string, netnsPath: string): Promise<boolean> {
+  const netnsFd = openSync(netnsPath, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const found = await exchange({ protocol: NETLINK_ROUTE, messages: [findLink(name)], netnsFd });
+    return found.length > 0;
+  } catch (error) {
+    if (error instanceof NetlinkError) return false;
+    throw error;
+  } finally {
+    closeSync(netnsFd);
+  }
+}
+
+function findLink(name: string): NetlinkMessage {
+  const payload = new AttributeWriter(Buffer.alloc(16)).string(IFLA_IFNAME, name).finish();
+  return { type: RTM_GETLINK, flags: 0, payload, description: "find the interface" };
+}
+
 async function prepare(host: string, wanted: string): Promise<NetDeviceMove> {
-  const payload = new AttributeWriter(Buffer.alloc(16)).string(IFLA_IFNAME, host).finish();
-  const find = { type: RTM_GETLINK, flags: 0, payload, description: "find the interface" };
-  const [link] = await exchange({ protocol: NETLINK_ROUTE, messages: [find] });
+  const [link] = await exchange({ protocol: NETLINK_ROUTE, messages: [findLink(host)] });
   if (!link) throw new GantryError("not-found", "no such interface");
   const index = link.payload.readInt32LE(4);
   if (link.payload.readUInt32LE(8) & IFF_LOOPBACK)
