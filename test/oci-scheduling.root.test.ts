@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { hostLimits } from "../src/oci/host-limits.ts";
-import type { Linux, Process } from "../src/oci/runtime-spec.ts";
+import type { Linux, NamespaceType, Process } from "../src/oci/runtime-spec.ts";
 import { OciBundle } from "./harness/oci-bundle.ts";
 
 /** Prints one "name value" for each thing that the kernel knows about its process. */
@@ -64,6 +64,8 @@ int main(void) {
 }`;
 
 const bundle = new OciBundle();
+// What the root of a user namespace cannot make in a directory of the host's.
+for (const name of ["proc", "dev"]) mkdirSync(join(bundle.rootfs, name));
 before(() => bundle.compile("probe", PROBE));
 after(() => bundle.end());
 
@@ -147,7 +149,12 @@ test("a process that is executed has what the container has, and its own process
       ioPriority: { class: "IOPRIO_CLASS_IDLE" },
       execCPUAffinity: { initial: "0", final: `${last}` },
     },
-    { personality: { domain: "LINUX32" }, memoryPolicy: { mode: "MPOL_PREFERRED", nodes: "0" } },
+    {
+      personality: { domain: "LINUX32" },
+      memoryPolicy: { mode: "MPOL_PREFERRED", nodes: "0" },
+      namespaces: [{ type: "mount" }, { type: "pid" }, { type: "uts" }, { type: "ipc" }, { type: "time" }],
+      timeOffsets: { boottime: { secs: 2_000_000 } },
+    },
   );
   assert.equal(bundle.detached(["run", "-d", "-b", bundle.bundle, "exec"]), 0);
   const { code, out, err } = bundle.oci(["exec", "exec", "probe"]);
@@ -158,6 +165,7 @@ test("a process that is executed has what the container has, and its own process
   assert.equal(seen["personality"], "0x8");
   assert.equal(seen["memory"], "0x1 nodes 1");
   assert.equal(seen["cpus"], String(last));
+  assert.ok(Number(seen["clocks"]?.split(" ")[0]) > 2_000_000);
 
   const file = join(bundle.base, "process.json");
   const own: Process = {
@@ -183,6 +191,31 @@ function giveRealTime(group: string): Partial<Linux> {
   writeFileSync(join(parent, "cpu.rt_runtime_us"), "100000");
   return { resources: { cpu: { realtimePeriod: 1_000_000, realtimeRuntime: 50_000 } } };
 }
+
+test("clocks of a time namespace in a user namespace, and none that cannot be", () => {
+  const mappings = [{ containerID: 0, hostID: 200_000, size: 65_536 }];
+  const linux: Partial<Linux> = {
+    namespaces: ["mount", "pid", "uts", "ipc", "network", "user", "time"].map((type) => ({
+      type: type as NamespaceType,
+    })),
+    uidMappings: mappings,
+    gidMappings: mappings,
+    timeOffsets: { boottime: { secs: 3_000_000 } },
+  };
+  const mounts = [
+    { destination: "/proc", type: "proc", source: "proc" },
+    { destination: "/dev", type: "tmpfs", source: "tmpfs" },
+  ];
+  bundle.configure(["probe"], {}, linux, { mounts });
+  assert.ok(Number(probe("clocks")["clocks"]?.split(" ")[0]) > 3_000_000);
+  bundle.configure(
+    ["probe"],
+    {},
+    { ...linux, timeOffsets: { boottime: { secs: -4_000_000_000 } } },
+    { mounts },
+  );
+  assert.match(bundle.run("before").err, /linux\.timeOffsets: no clock can have this offset/);
+});
 
 test("real-time and deadline policies, which a fork of the runtime's own would undo or refuse", () => {
   const group = bundle.nextCgroup();

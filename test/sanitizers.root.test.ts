@@ -9,7 +9,11 @@ import { test } from "node:test";
 import { runCommand } from "./harness/command.ts";
 
 const project = join(import.meta.dirname, "..");
-const SUITES = { "src/shim": /\.root\.test\.ts$/, "src/oci": /^plan-.*\.root\.test\.ts$/ };
+const SUITES = {
+  "src/shim": /\.root\.test\.ts$/,
+  "src/oci": /^plan-.*\.root\.test\.ts$/,
+  test: /^oci-(seccomp|net-devices)\.root\.test\.ts$/,
+};
 
 test("shim and executor pass their tests under the sanitizers", { timeout: 280_000 }, async () => {
   const made = await runCommand("make", ["-s", "-C", "native", "SANITIZE=1"], { cwd: project });

@@ -15,8 +15,9 @@ import type { NetDeviceMove } from "./net-devices.ts";
 import { beginHostPhase, needsHostPhase } from "./plan-host-phase.ts";
 import { addMount, rootPath } from "./plan-mounts.ts";
 import {
+  addCgroupNamespace,
   addJoins,
-  addLateNamespaces,
+  addTimeNamespace,
   addUserNamespace,
   namespacePlan,
   type NamespacePlan,
@@ -149,9 +150,10 @@ function addPower(
       if (newUser) addLimits(plan, process, true, tolerate);
     });
   }
+  addTimeNamespace(plan, spec.linux, namespaces);
   if (namespaces.has("user")) plan.add("becomeRoot", {});
   if (options.keyring !== undefined) plan.add("keyring", { name: options.keyring });
-  addLateNamespaces(plan, spec.linux, namespaces);
+  addCgroupNamespace(plan, namespaces);
 }
 
 function addRoot(

@@ -71,9 +71,9 @@ export function operationField(operation: PlanOperation): Field | undefined {
       return { path: "linux.personality", reasons: { EINVAL: "this kernel has no such personality" } };
     case "timeOffsets":
       return {
-        path: "linux.namespaces: time",
+        path: "linux.timeOffsets",
         reasons: {
-          EINVAL: "this kernel has no time namespaces (CONFIG_TIME_NS), or no clock can have this offset",
+          EINVAL: "this kernel has no time namespaces (CONFIG_TIME_NS)",
           ERANGE: "no clock can have this offset",
           EPERM: CAPABILITY("CAP_SYS_TIME"),
         },

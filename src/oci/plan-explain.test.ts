@@ -68,6 +68,24 @@ describe("an error of a plan in words", () => {
     );
   });
 
+  test("names the member of the configuration, and what the kernel lacks", () => {
+    const limit = { resource: 7, soft: 1n, hard: 2n };
+    assert.equal(
+      explain("rlimit", limit, EPERM, "prlimit", "7"),
+      "permission-denied: process.rlimits: RLIMIT_NOFILE: a hard limit of 2 is more than the runtime has, " +
+        "and it has no CAP_SYS_RESOURCE to raise it (prlimit: EPERM)",
+    );
+    assert.equal(
+      explain("memoryPolicy", { mode: 1, nodes: new Uint8Array() }, 38, "set_mempolicy"),
+      "failed-precondition: linux.memoryPolicy: this kernel has no NUMA memory policies (CONFIG_NUMA) " +
+        "(set_mempolicy: ENOSYS)",
+    );
+    assert.equal(
+      explain("ioPriority", { priority: 0 }, 5, "ioprio_set"),
+      "failed-precondition: process.ioPriority: ioprio_set: EIO",
+    );
+  });
+
   test("tells how a hook ended", () => {
     assert.equal(
       explain("hook", HOOK, 10, "hook exit 3", "/h"),

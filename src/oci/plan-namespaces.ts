@@ -88,17 +88,23 @@ export function addUserNamespace(plan: PlanWriter, linux: Linux, addMore: () => 
   plan.add("release", {});
 }
 
-/** A new time namespace with its offsets, and a new cgroup namespace. */
-export function addLateNamespaces(
+/**
+ * A new time namespace with its offsets. In a user namespace, whose power it needs, but as who the launcher was: procfs
+ * would not let another user write.
+ */
+export function addTimeNamespace(
   plan: PlanWriter,
   linux: Linux | undefined,
   namespaces: NamespacePlan,
 ): void {
-  if (namespaces.isNew("time")) {
-    const text = Object.entries(linux?.timeOffsets ?? {})
-      .map(([clock, { secs = 0, nanosecs = 0 }]) => `${clock} ${secs} ${nanosecs}\n`)
-      .join("");
-    plan.add("timeOffsets", { text });
-  }
+  if (!namespaces.isNew("time")) return;
+  const text = Object.entries(linux?.timeOffsets ?? {})
+    .map(([clock, { secs = 0, nanosecs = 0 }]) => `${clock} ${secs} ${nanosecs}\n`)
+    .join("");
+  plan.add("timeOffsets", { text });
+}
+
+/** A new cgroup namespace, whose root is where the process is. */
+export function addCgroupNamespace(plan: PlanWriter, namespaces: NamespacePlan): void {
   if (namespaces.isNew("cgroup")) plan.add("unshare", { flags: BigInt(CLONE_NEW.cgroup) });
 }

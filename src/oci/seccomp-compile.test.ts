@@ -5,6 +5,7 @@ import type { Seccomp } from "./runtime-spec.ts";
 import { AUDIT_ARCH, syscallTable, type SeccompArchitecture } from "./seccomp-architecture.ts";
 import { compileSeccomp } from "./seccomp-compile.ts";
 import { interpretSeccomp } from "./seccomp-interpreter.ts";
+import { listenerState } from "./seccomp-listener.ts";
 
 const ALLOW = 0x7fff0000;
 const KILL = 0x80000000;
@@ -140,8 +141,41 @@ test("a common call costs few instructions", () => {
   assert.ok(steps <= 9, `${steps} steps`);
 });
 
+test("what an agent gets is one JSON text whose parts the pid stands between", () => {
+  const seccomp: Seccomp = {
+    defaultAction: "SCMP_ACT_NOTIFY",
+    listenerPath: "/a",
+    listenerMetadata: '"pid":',
+  };
+  const state = { ociVersion: "1.3.0", id: "x", status: "creating", bundle: "/b" };
+  const whole = (parts: string[]): unknown => JSON.parse(parts.join("42"));
+  const common = { ociVersion: "1.3.0", fds: ["seccompFd"], metadata: '"pid":', pid: 42 };
+  assert.deepEqual(whole(listenerState(seccomp, state)), { ...common, state: { ...state, pid: 42 } });
+  assert.deepEqual(whole(listenerState(seccomp, { ...state, pid: 7 })), {
+    ...common,
+    state: { ...state, pid: 7 },
+  });
+  assert.deepEqual(whole(listenerState(seccomp, {})), { ...common, state: { pid: 42 } });
+});
+
+test("flags that only make sense with a listener, or only without, are left out", () => {
+  const flags = [
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+  ];
+  assert.equal(compileSeccomp({ defaultAction: "SCMP_ACT_ALLOW", flags }).flags, 7);
+  const notifying = { defaultAction: "SCMP_ACT_NOTIFY", listenerPath: "/a", flags };
+  assert.equal(compileSeccomp(notifying).flags, 38);
+});
+
 test("malformed profiles are refused, equal ones compiled once", () => {
   const bad: Seccomp[] = [
+    { defaultAction: "SCMP_ACT_NOTIFY" },
+    { defaultAction: "SCMP_ACT_ALLOW", defaultErrnoRet: 1 },
+    { defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_Z80"] },
+    { defaultAction: "SCMP_ACT_ALLOW", syscalls: [{ names: ["read"], action: "SCMP_ACT_LOG", errnoRet: 1 }] },
     { defaultAction: "SCMP_ACT_NOTHING" },
     { defaultAction: "SCMP_ACT_ALLOW", flags: ["SECCOMP_FILTER_FLAG_NONE"] },
     { defaultAction: "SCMP_ACT_ERRNO", defaultErrnoRet: 5000 },
