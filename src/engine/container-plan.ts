@@ -124,7 +124,11 @@ export function execPlan(
   if (!init) throw new GantryError("internal", `container "${entry.container.id}" has no process`);
   const process: Process = { ...init, args: command.args, terminal: command.terminal };
   const { container } = entry;
-  const cgroup = withClass(context.cgroups.load(entry.cgroupPath).entries(), spec, container);
+  const cgroup = withClass(
+    context.cgroups.load(entry.cgroupPath).execEntries(container.pid ?? 0),
+    spec,
+    container,
+  );
   const keyring = keyringName(container);
   if (!spec.linux?.seccomp?.listenerPath) return planForExec(spec, process, { cgroup, keyring });
   const state = { ...containerState(context, container, spec), status: "running", pid: container.pid };

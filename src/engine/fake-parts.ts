@@ -281,6 +281,7 @@ export class FakeParts {
   #cgroups(): CgroupManager {
     const cgroup: Partial<Cgroup> = {
       entries: () => ({ tasksFiles: [] }),
+      execEntries: () => ({ tasksFiles: [] }),
       entered: () => Promise.resolve(),
       memoryDirectory: () => undefined,
       kill: () => Promise.resolve(),

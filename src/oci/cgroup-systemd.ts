@@ -142,6 +142,10 @@ export class SystemdCgroup implements Cgroup {
     return this.#files.entries();
   }
 
+  execEntries(initPid: number): CgroupEntries {
+    return this.#files.execEntries(initPid);
+  }
+
   memoryDirectory(): string | undefined {
     return this.#files.memoryDirectory();
   }

@@ -13,11 +13,21 @@ const LONGEST_PAUSE_MS = 50;
 
 /** Pids of the group in this directory and of those below it; pids of other PID namespaces (0) are left out. */
 export function processesIn(files: CgroupFiles, directory: string): number[] {
-  const text = files.read(join(directory, "cgroup.procs"));
+  const text = listing(files, directory);
   if (text === undefined) return [];
   const pids = text.split("\n").map(Number).filter(Boolean);
   for (const child of files.children(directory)) pids.push(...processesIn(files, join(directory, child)));
   return pids;
+}
+
+/** EOPNOTSUPP, which Node calls ENOTSUP: a threaded group of v2 lists none: its processes are those of the group above that is none. */
+function listing(files: CgroupFiles, directory: string): string | undefined {
+  try {
+    return files.read(join(directory, "cgroup.procs"));
+  } catch (error) {
+    if (errnoCode(error) === "ENOTSUP") return "";
+    throw wrapError(`cgroup: read ${join(directory, "cgroup.procs")}`, error);
+  }
 }
 
 /**
@@ -26,12 +36,12 @@ export function processesIn(files: CgroupFiles, directory: string): number[] {
  */
 export function killAll(files: CgroupFiles, directory: string): void {
   const killFile = join(directory, "cgroup.kill");
-  if (files.read(join(directory, "cgroup.procs")) === undefined) return;
+  if (listing(files, directory) === undefined) return;
   try {
     files.write(killFile, "1");
     return;
   } catch (error) {
-    if (!["ENOENT", "EACCES", "EOPNOTSUPP"].includes(errnoCode(error) ?? ""))
+    if (!["ENOENT", "EACCES", "ENOTSUP"].includes(errnoCode(error) ?? ""))
       throw wrapError(`cgroup: write ${killFile}`, error);
   }
   const killed = new Set<number>();

@@ -1,6 +1,7 @@
 /** The OCI's resources as writes to v1 control files (config-linux.md, "Control groups"; the kernel's cgroup-v1 docs). */
 import { join } from "node:path";
 import { GantryError } from "../base/errors.ts";
+import { rdmaWrites, v1BlockIoWrites, v1NetworkWrites } from "./cgroup-device-limits.ts";
 import { checkPageSize, v2HugepageWrites } from "./cgroup-v2-resources.ts";
 import type { CgroupWrite } from "./cgroup-write.ts";
 import type { DeviceRule, Resources } from "./runtime-spec.ts";
@@ -29,12 +30,7 @@ export function v1Writes(resources: Resources, target: V1Target): CgroupWrite[] 
     const directory = target.directory(controller);
     if (directory) {
       writes.push({ directory, file, value: String(value), ...(optional ? { optional } : {}) });
-    } else if (!optional) {
-      throw new GantryError(
-        "failed-precondition",
-        `cgroup: ${file} needs the ${controller} controller, which this host lacks`,
-      );
-    }
+    } else if (!optional) missing(controller, file);
   };
 
   if (resources.unified && Object.keys(resources.unified).length > 0) {
@@ -47,8 +43,10 @@ export function v1Writes(resources: Resources, target: V1Target): CgroupWrite[] 
     put("devices", rule.allow ? "devices.allow" : "devices.deny", deviceLine(rule));
   putMemory(resources, target, put);
   const { cpu, pids } = resources;
-  put("cpu", "cpu.shares", cpu?.shares || undefined);
-  put("cpu", "cpu.idle", cpu?.idle);
+  // A group that is idle takes no shares, and has none of its own.
+  if (cpu?.idle === 0) put("cpu", "cpu.idle", 0);
+  if (cpu?.idle !== 1) put("cpu", "cpu.shares", cpu?.shares || undefined);
+  if (cpu?.idle === 1) put("cpu", "cpu.idle", 1);
   put("cpu", "cpu.cfs_period_us", cpu?.period || undefined);
   put("cpu", "cpu.cfs_quota_us", cpu?.quota ? Math.max(cpu.quota, -1) : undefined);
   put("cpu", "cpu.cfs_burst_us", cpu?.burst);
@@ -67,14 +65,22 @@ export function v1Writes(resources: Resources, target: V1Target): CgroupWrite[] 
     put("hugetlb", `hugetlb.${pageSize}.limit_in_bytes`, limit, limit === 0);
     if (target.directory("hugetlb")) put("hugetlb", `hugetlb.${pageSize}.rsvd.limit_in_bytes`, limit, true);
   }
-  const { weight, leafWeight } = resources.blockIO ?? {};
-  if (weight) {
-    const blkio = target.directory("blkio");
-    const plain = blkio !== undefined && target.read(join(blkio, "blkio.weight")) !== undefined;
-    put("blkio", plain ? "blkio.weight" : "blkio.bfq.weight", weight);
-  }
-  put("blkio", "blkio.leaf_weight", leafWeight || undefined);
+  const { blockIO, rdma, network } = resources;
+  const needed = (controller: string, file: string): string =>
+    target.directory(controller) ?? missing(controller, file);
+  if (blockIO && Object.values(blockIO).some((value) => (Array.isArray(value) ? value.length > 0 : value)))
+    writes.push(...v1BlockIoWrites(blockIO, needed("blkio", "blkio limits"), (path) => target.read(path)));
+  if (rdma && Object.keys(rdma).length > 0)
+    writes.push(...rdmaWrites(rdma, target.unifiedDirectory("rdma") ?? needed("rdma", "rdma.max")));
+  if (network) writes.push(...v1NetworkWrites(network, needed));
   return writes;
+}
+
+function missing(controller: string, file: string): never {
+  throw new GantryError(
+    "failed-precondition",
+    `cgroup: ${file} needs the ${controller} controller, which this host lacks`,
+  );
 }
 
 type Put = (controller: string, file: string, value: number | string | undefined, optional?: boolean) => void;

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import { enableControllers } from "./cgroup-controllers.ts";
+import { execDirectory } from "./cgroup-exec.ts";
 import type { CgroupFiles } from "./cgroup-files.ts";
 import type { Hierarchies } from "./cgroup-hierarchies.ts";
 import { killAll, processesIn, removeDirectories, removeEmptyDirectories } from "./cgroup-teardown.ts";
@@ -70,6 +71,14 @@ export class V1Cgroup implements Cgroup {
     const tasksFiles = this.#hierarchies.v1Roots.map((root) => join(root, this.path, "tasks"));
     const { unified } = this.#hierarchies;
     return unified ? { unifiedDirectory: join(unified, this.path), tasksFiles } : { tasksFiles };
+  }
+
+  execEntries(initPid: number): CgroupEntries {
+    const entries = this.entries();
+    const { unified } = this.#hierarchies;
+    if (unified !== undefined)
+      entries.unifiedDirectory = execDirectory(this.#files, unified, this.path, initPid);
+    return entries;
   }
 
   memoryDirectory(): string | undefined {
@@ -170,11 +179,12 @@ export class V1Cgroup implements Cgroup {
   }
 
   /** Has the controllers of the v2 hierarchy in the group, if the limits need them: few containers use huge pages. */
-  #enableUnified({ hugepageLimits }: Resources): void {
-    if (!hugepageLimits?.length || this.#unifiedDirectory("hugetlb") === undefined) return;
+  #enableUnified({ hugepageLimits, rdma }: Resources): void {
+    const wanted = [...(hugepageLimits?.length ? ["hugetlb"] : []), ...(rdma ? ["rdma"] : [])];
+    if (wanted.every((controller) => this.#unifiedDirectory(controller) === undefined)) return;
     let above = this.#hierarchies.unified as string;
     for (const part of this.path.split("/").filter(Boolean)) {
-      enableControllers(this.#files, above, ["hugetlb"]);
+      enableControllers(this.#files, above, wanted);
       above = join(above, part);
     }
   }

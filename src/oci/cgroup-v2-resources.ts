@@ -1,6 +1,7 @@
 /** The OCI's resources, whose units are those of v1, as writes to v2 control files (the kernel's cgroup-v2 docs). */
 import { join } from "node:path";
 import { GantryError } from "../base/errors.ts";
+import { rdmaWrites, v2BlockIoWrites } from "./cgroup-device-limits.ts";
 import { statField } from "./cgroup-stat-text.ts";
 import type { CgroupWrite } from "./cgroup-write.ts";
 import type { Resources } from "./runtime-spec.ts";
@@ -40,8 +41,10 @@ export function v2Writes(
   if (cpu) {
     if (cpu.realtimePeriod || cpu.realtimeRuntime)
       throw new GantryError("failed-precondition", "cgroup: v2 has no realtime limits");
-    put("cpu.weight", cpu.shares ? cpuWeightFromShares(cpu.shares) : undefined);
-    put("cpu.idle", cpu.idle);
+    // A group that is idle takes no weight, and has none of its own.
+    if (cpu.idle === 0) put("cpu.idle", 0);
+    if (cpu.idle !== 1) put("cpu.weight", cpu.shares ? cpuWeightFromShares(cpu.shares) : undefined);
+    if (cpu.idle === 1) put("cpu.idle", 1);
     if (cpu.quota || cpu.period) {
       const quota = cpu.quota
         ? cpu.quota > 0
@@ -59,10 +62,13 @@ export function v2Writes(
   for (const { pageSize, limit } of resources.hugepageLimits ?? []) {
     writes.push(...v2HugepageWrites(directory, pageSize, limit));
   }
-  if (blockIO?.weight) {
-    const bfq = read(join(directory, "io.bfq.weight")) !== undefined;
-    put(bfq ? "io.bfq.weight" : "io.weight", bfq ? blockIO.weight : ioWeightFromBlkio(blockIO.weight));
-  }
+  if (blockIO) writes.push(...v2BlockIoWrites(blockIO, directory, read, ioWeightFromBlkio));
+  if (resources.rdma) writes.push(...rdmaWrites(resources.rdma, directory));
+  if (resources.network?.classID || resources.network?.priorities?.length)
+    throw new GantryError(
+      "failed-precondition",
+      "cgroup: v2 has no classes and priorities of network traffic",
+    );
   for (const [file, value] of Object.entries(resources.unified ?? {})) {
     if (!/^[a-z]+(\.[A-Za-z0-9_-]+)+$/.test(file) || file.startsWith("cgroup.") || value.includes("\0")) {
       throw new GantryError("invalid-argument", `cgroup: ${JSON.stringify(file)} is not a limit`);
@@ -97,6 +103,10 @@ function putMemory(
   const { limit, swap, reservation } = memory;
   if (memory.disableOOMKiller)
     throw new GantryError("failed-precondition", "cgroup: v2 cannot disable the OOM killer");
+  if (memory.swappiness !== undefined)
+    throw new GantryError("failed-precondition", "cgroup: v2 has no swappiness of a group");
+  if (memory.kernelTCP !== undefined && memory.kernelTCP > 0)
+    throw new GantryError("failed-precondition", "cgroup: v2 has no limit of memory for TCP");
   if (memory.checkBeforeUpdate && limit !== undefined && limit > 0) {
     // Where v1 refuses, v2 kills. What the kernel drops without harm does not count.
     const cached = statField(read(join(directory, "memory.stat")) ?? "", "inactive_file");

@@ -8,6 +8,7 @@ import { GantryError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import { deviceFilter } from "./cgroup-device-filter.ts";
 import { enableControllers } from "./cgroup-controllers.ts";
+import { execDirectory } from "./cgroup-exec.ts";
 import type { CgroupFiles } from "./cgroup-files.ts";
 import { statField } from "./cgroup-stat-text.ts";
 import { killAll, processesIn, removeDirectories, removeEmptyDirectories } from "./cgroup-teardown.ts";
@@ -53,6 +54,12 @@ export class V2Cgroup implements Cgroup {
         enableControllers(files, above, WANTED_CONTROLLERS);
         above = join(above, part);
       }
+      const type = files.read(join(this.#directory, "cgroup.type"))?.trim() ?? "domain";
+      if (!type.startsWith("domain") || type === "domain invalid")
+        throw new GantryError(
+          "failed-precondition",
+          `cgroup ${this.path} cannot have processes: it is ${JSON.stringify(type)}, as a group above it is threaded`,
+        );
       if (!isNew && !adopt && processesIn(files, this.#directory).length > 0) {
         throw new GantryError("already-exists", `cgroup ${this.path} exists and has processes`);
       }
@@ -72,6 +79,10 @@ export class V2Cgroup implements Cgroup {
 
   entries(): CgroupEntries {
     return { unifiedDirectory: this.#directory, tasksFiles: [] };
+  }
+
+  execEntries(initPid: number): CgroupEntries {
+    return { unifiedDirectory: execDirectory(this.#files, this.#root, this.path, initPid), tasksFiles: [] };
   }
 
   memoryDirectory(): string | undefined {

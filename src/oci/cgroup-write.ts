@@ -13,6 +13,8 @@ export interface CgroupWrite {
   value: string;
   /** No such file is no error: the kernel lacks it, and the value is what holds without it. */
   optional?: boolean;
+  /** Of a file with a line for each device: takes the value away again where there was none for this device. */
+  undo?: string;
 }
 
 const KIND_OF_ERRNO: Record<string, ErrorKind> = {
@@ -20,7 +22,8 @@ const KIND_OF_ERRNO: Record<string, ErrorKind> = {
   EINVAL: "invalid-argument",
   ERANGE: "invalid-argument",
   EBUSY: "failed-precondition",
-  EOPNOTSUPP: "failed-precondition",
+  // EOPNOTSUPP, as Node calls it.
+  ENOTSUP: "failed-precondition",
   EACCES: "permission-denied",
   EPERM: "permission-denied",
 };
@@ -40,7 +43,8 @@ function explain(
   code: string,
 ): { kind: ErrorKind; reason: string } {
   const kind = KIND_OF_ERRNO[code] ?? "internal";
-  if (code === "ENOENT") return { kind, reason: "this host has no such limit" };
+  if (code === "ENOENT") return { kind, reason: whyAbsent(files, directory, file) };
+  if (code === "ENODEV") return { kind: "failed-precondition", reason: "there is no such device (ENODEV)" };
   if (code === "EBUSY" && /^memory\.(memsw\.)?limit_in_bytes$/.test(file)) {
     const usage = files.read(join(directory, file.replace("limit", "usage")))?.trim() ?? "more";
     return { kind, reason: `${usage} bytes are in use (EBUSY)` };
@@ -48,6 +52,21 @@ function explain(
   if (code === "EACCES" && file.startsWith("cpuset."))
     return { kind: "failed-precondition", reason: "the group above it has not all of them (EACCES)" };
   return { kind, reason: code };
+}
+
+/** On v2 a file may be missing because its controller is not enabled for the group. */
+function whyAbsent(files: CgroupFiles, directory: string, file: string): string {
+  const controllers = files.read(join(directory, "cgroup.controllers"))?.split(/\s+/);
+  const controller = file.slice(0, file.indexOf("."));
+  const known = ["cpu", "cpuset", "io", "memory", "pids", "hugetlb", "rdma", "misc"].includes(controller);
+  if (!controllers || !known || controllers.includes(controller)) return "this host has no such limit";
+  let above = dirname(directory);
+  while (files.read(join(above, "cgroup.controllers"))?.split(/\s+/).includes(controller) === false)
+    above = dirname(above);
+  if (files.read(join(above, "cgroup.controllers")) === undefined)
+    return `this host has no ${controller} controller`;
+  const reason = files.read(join(above, "cgroup.procs"))?.trim() ? ", which has processes of its own" : "";
+  return `the ${controller} controller is not enabled below ${above}${reason}`;
 }
 
 function applyOne(files: CgroupFiles, write: CgroupWrite): void {
@@ -59,22 +78,39 @@ function applyOne(files: CgroupFiles, write: CgroupWrite): void {
   }
 }
 
+/** Each must fit to the others at every moment, so that which comes first depends on what they are now. */
+const BANDWIDTH = /^cpu\.(cfs_(period|quota|burst)_us|max(\.burst)?)$/;
+
 /**
- * Applies the writes in order. A pair that the kernel accepts in one order only (cpu.cfs_period_us before or after
- * the quota) is tried in the other one when the first is refused.
+ * Applies the writes in order. Those of the processors' bandwidth, which stand together, are applied in whatever order
+ * the kernel takes them.
  */
 export function applyWrites(files: CgroupFiles, writes: readonly CgroupWrite[]): void {
-  for (let index = 0; index < writes.length; index++) {
-    const write = writes[index] as CgroupWrite;
-    const next = writes[index + 1];
-    try {
-      applyOne(files, write);
-    } catch (error) {
-      if (write.file !== "cpu.cfs_period_us" || next?.file !== "cpu.cfs_quota_us") throw error;
-      applyOne(files, next);
-      applyOne(files, write);
-      index += 1;
+  for (let index = 0; index < writes.length;) {
+    const rest = writes.slice(index);
+    const count = rest.findIndex(({ file }) => !BANDWIDTH.test(file));
+    const group = rest.slice(0, count < 0 ? rest.length : Math.max(count, 1));
+    applyInAnyOrder(files, group);
+    index += group.length;
+  }
+}
+
+function applyInAnyOrder(files: CgroupFiles, writes: readonly CgroupWrite[]): void {
+  let left = writes;
+  for (;;) {
+    const refused: CgroupWrite[] = [];
+    let failure: unknown;
+    for (const write of left) {
+      try {
+        applyOne(files, write);
+      } catch (error) {
+        failure ??= error;
+        refused.push(write);
+      }
     }
+    if (refused.length === 0) return;
+    if (refused.length === left.length) throw failure;
+    left = refused;
   }
 }
 
@@ -85,9 +121,10 @@ export function applyWrites(files: CgroupFiles, writes: readonly CgroupWrite[]):
  */
 export async function applyUpdate(files: CgroupFiles, writes: readonly CgroupWrite[]): Promise<UndoUpdate> {
   const old: CgroupWrite[] = [];
-  for (const { directory, file } of writes) {
+  for (const write of writes) {
+    const { directory, file } = write;
     const text = file.startsWith("devices.") ? undefined : files.read(join(directory, file));
-    if (text !== undefined) old.unshift({ directory, file, value: text.trim() });
+    if (text !== undefined) old.unshift({ directory, file, value: oldValue(text, write) });
   }
   try {
     let quick: CgroupWrite[] = [];
@@ -110,6 +147,13 @@ export async function applyUpdate(files: CgroupFiles, writes: readonly CgroupWri
     throw error;
   }
   return () => restore(files, old);
+}
+
+/** The whole of a file; of one by device its line, or what takes the new one away. */
+function oldValue(text: string, { value, undo }: CgroupWrite): string {
+  if (undo === undefined) return text.trim();
+  const device = `${value.split(" ")[0]} `;
+  return text.split("\n").find((line) => line.startsWith(device)) ?? undo;
 }
 
 async function applyAside(files: CgroupFiles, write: CgroupWrite): Promise<void> {

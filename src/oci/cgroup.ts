@@ -117,6 +117,8 @@ export interface Cgroup {
   /** Path as in cgroupsPath: "/kubepods/pod1/ab12…", or with the systemd driver "kubepods-pod1.slice:gantry:ab12…". */
   readonly path: string;
   entries(): CgroupEntries;
+  /** As `entries`, for a further process of the container whose first one is `initPid`. */
+  execEntries(initPid: number): CgroupEntries;
   /** v1: the memory controller's directory; v2: the group's. For OOM detection by the shim. */
   memoryDirectory(): string | undefined;
   /** Resolves with what puts the old values back, for a caller whose own next step fails. */

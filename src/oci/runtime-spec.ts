@@ -147,15 +147,36 @@ export interface DeviceRule {
   access?: string;
 }
 
+export interface BlockIo {
+  weight?: number;
+  leafWeight?: number;
+  weightDevice?: { major: number; minor: number; weight?: number; leafWeight?: number }[];
+  throttleReadBpsDevice?: ThrottledDevice[];
+  throttleWriteBpsDevice?: ThrottledDevice[];
+  throttleReadIOPSDevice?: ThrottledDevice[];
+  throttleWriteIOPSDevice?: ThrottledDevice[];
+}
+
+/** Bytes or operations in a second; 0: no limit. */
+export interface ThrottledDevice {
+  major: number;
+  minor: number;
+  rate: number;
+}
+
 export interface Resources {
   devices?: DeviceRule[];
   memory?: {
     limit?: number;
     reservation?: number;
     swap?: number;
+    /** Without effect: kernels from 5.11 on have no such limit. */
+    kernel?: number;
     kernelTCP?: number;
     swappiness?: number;
     disableOOMKiller?: boolean;
+    /** Without effect: groups are hierarchical. */
+    useHierarchy?: boolean;
     checkBeforeUpdate?: boolean;
   };
   cpu?: {
@@ -171,7 +192,10 @@ export interface Resources {
   };
   pids?: { limit: number };
   hugepageLimits?: { pageSize: string; limit: number }[];
-  blockIO?: { weight?: number; leafWeight?: number };
+  blockIO?: BlockIo;
+  /** By device. */
+  rdma?: Record<string, { hcaHandles?: number; hcaObjects?: number }>;
+  network?: { classID?: number; priorities?: { name: string; priority: number }[] };
   unified?: Record<string, string>;
 }
 

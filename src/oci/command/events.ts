@@ -40,7 +40,7 @@ export async function events(
     throw new GantryError("invalid-argument", "duration interval must be greater than 0");
   if (containerStatus(context.root, container) === "stopped")
     throw new GantryError("failed-precondition", `container with id ${id} is not running`);
-  const { path } = createCgroupManager().load(container.cgroupPath);
+  const path = createCgroupManager().directoryPath(container.cgroupPath);
   const print = (event: Record<string, unknown>): void =>
     void process.stdout.write(`${stringifyExactJson(event)}\n`);
   if (once) {

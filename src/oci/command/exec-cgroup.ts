@@ -9,10 +9,15 @@ import { createCgroupManager } from "../cgroup-manager.ts";
 import type { CgroupEntries } from "../cgroup.ts";
 
 /** @throws GantryError invalid-argument for a path that leaves the container's group, not-found for one that is not there. */
-export function execCgroupEntries(containerPath: string, wanted: readonly string[]): CgroupEntries {
+export function execCgroupEntries(
+  containerPath: string,
+  initPid: number,
+  wanted: readonly string[],
+): CgroupEntries {
   const manager = createCgroupManager();
-  const own = manager.load(containerPath).entries();
-  if (wanted.length === 0) return own;
+  const group = manager.load(containerPath);
+  if (wanted.length === 0) return group.execEntries(initPid);
+  const own = group.entries();
   const paths = new Map<string, string>();
   for (const text of wanted) {
     const colon = text.indexOf(":");
@@ -29,7 +34,7 @@ export function execCgroupEntries(containerPath: string, wanted: readonly string
   const everywhere = paths.get("");
   const unused = new Set([...paths.keys()].filter((controller) => controller !== ""));
   const tasksFiles = own.tasksFiles.map((file) => {
-    const controllers = controllersOf(file, containerPath);
+    const controllers = controllersOf(file, manager.directoryPath(containerPath));
     const chosen = controllers.find((controller) => paths.has(controller));
     for (const controller of controllers) unused.delete(controller);
     return join(existing(dirname(file), (chosen && paths.get(chosen)) ?? everywhere), "tasks");

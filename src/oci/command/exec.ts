@@ -48,7 +48,11 @@ export async function exec(
   const process = grantedProcess(asked, context.log);
   if (!process.args?.length) throw new GantryError("invalid-argument", "process args cannot be empty");
   const launchOptions = {
-    cgroup: entriesWithClass(execCgroupEntries(container.cgroupPath, options.cgroup), container.spec, id),
+    cgroup: entriesWithClass(
+      execCgroupEntries(container.cgroupPath, container.pid, options.cgroup),
+      container.spec,
+      id,
+    ),
     noPivot: container.noPivot,
     preserveFds: options.preserveFds,
   };
