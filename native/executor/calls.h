@@ -40,6 +40,10 @@ static inline int call_fsopen(const char *type) {
     return (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
 }
 
+static inline int call_fspick(int place) {
+    return (int)syscall(SYS_fspick, place, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH | FSPICK_NO_AUTOMOUNT);
+}
+
 static inline int call_fsconfig(int fs, unsigned int command, const char *key, const char *value) {
     return (int)syscall(SYS_fsconfig, fs, command, key, value, 0);
 }

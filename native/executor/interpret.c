@@ -150,10 +150,15 @@ static int op_gate(struct plan_context *context, const struct wire_record *recor
     do
         got = read(context->gate, &byte, 1);
     while (got < 0 && errno == EINTR);
-    if (got != 1) return plan_fail(context, "read", "start gate");
-    close(context->gate);
-    context->gate = -1;
-    return 0;
+    /* Stays open until the exec, by which `start` knows; see report_failure. */
+    return got == 1 ? 0 : plan_fail(context, "read", "start gate");
+}
+
+/* To the launcher, and into the gate's fifo: once `start` has opened the gate, it is who wants to know. */
+static void report_failure(const struct plan_context *context, const struct channel_message *message) {
+    channel_send(context->sync, message, -1);
+    const struct plan_error *failure = &message->failure;
+    if (context->gate >= 0 && write(context->gate, failure, sizeof(*failure)) < 0) _exit(126);
 }
 
 _Noreturn void interpret_process(struct plan_context *context, struct wire_cursor operations) {
@@ -170,7 +175,7 @@ _Noreturn void interpret_process(struct plan_context *context, struct wire_curso
         message.failure.operation = index;
         if (run(context, &record) == 0) continue;
         int status = message.failure.error == ENOENT ? 127 : 126;
-        channel_send(context->sync, &message, -1);
+        report_failure(context, &message);
         _exit(status);
     }
     /* A plan whose last operation returns. */

@@ -156,3 +156,17 @@ int mounting_filesystem(struct plan_context *context, const char *type, const ch
     int tree = call_fsmount(fs, attributes);
     return tree < 0 ? mounting_fail(context, fs, "fsmount", path) : tree;
 }
+
+int mounting_reconfigure(struct plan_context *context, int place, const char *parameters, uint32_t count,
+                         const char *path) {
+    if (count == 0) return 0;
+    PLAN_FD fs = call_fspick(place);
+    if (fs < 0) return plan_fail(context, "fspick", path);
+    const char *parameter = parameters;
+    for (uint32_t i = 0; i < count; i++, parameter = wire_string_after(parameter)) {
+        if (mounting_parameter(fs, parameter) < 0) return mounting_fail(context, fs, "fsconfig", path);
+    }
+    if (call_fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL) < 0)
+        return mounting_fail(context, fs, "fsconfig", path);
+    return 0;
+}

@@ -49,6 +49,13 @@ int mounting_prepare(struct plan_context *context, int tree, const struct mount_
                      const char *path);
 
 /*
+ * Changes parameters of the filesystem that is mounted at the place, in the same form as below. 0 or -1
+ * (plan_fail).
+ */
+int mounting_reconfigure(struct plan_context *context, int place, const char *parameters, uint32_t count,
+                         const char *path);
+
+/*
  * A new detached mount of the filesystem. `parameters` is a list of `count` strings, "key=value" or "key";
  * source may be empty. The kernel's own message is added to the path of the failure. A descriptor or -1
  * (plan_fail).

@@ -23,25 +23,18 @@ static bool write_text(int fd, const char *text) {
     return write(fd, text, length) == (ssize_t)length;
 }
 
-/* The pid as the host sees it. In the process itself: what the host's procfs says. */
-static bool host_pid(struct plan_context *context, char text[24]) {
-    if (context->pid > 0) {
-        procfs_decimal(context->pid, text);
-        return true;
-    }
-    PLAN_FD self = procfs_open(context, "self", O_PATH | O_NOFOLLOW);
-    ssize_t length = self < 0 ? -1 : readlinkat(self, "", text, 23);
-    if (length < 0) return false;
-    text[length] = 0;
-    return true;
+/* The pid as those see it in whose namespaces the hook runs (runtime.md, "State"). */
+static void process_pid(const struct plan_context *context, char text[24]) {
+    procfs_decimal(context->pid > 0 ? context->pid : getpid(), text);
 }
 
 /* The state in an anonymous file, at its beginning: whatever its size, writing it never blocks. */
-static int state_file(struct plan_context *context, const char *prefix, const char *suffix) {
+static int state_file(const struct plan_context *context, const char *prefix, const char *suffix) {
     char pid[24];
     int fd = memfd_create("state", MFD_CLOEXEC);
     if (fd < 0) return -1;
-    if (host_pid(context, pid) && write_text(fd, prefix) && write_text(fd, pid) && write_text(fd, suffix) &&
+    process_pid(context, pid);
+    if (write_text(fd, prefix) && write_text(fd, pid) && write_text(fd, suffix) &&
         lseek(fd, 0, SEEK_SET) == 0)
         return fd;
     close(fd);
@@ -49,7 +42,8 @@ static int state_file(struct plan_context *context, const char *prefix, const ch
 }
 
 /* In the hook's process. Its exec's errno goes to `report`, which a success closes. */
-static void hook_main(const char *path, char **args, char **env, int state, int report) {
+static void hook_main(const char *path, char **args, char **env, const char *directory, int state,
+                      int report) {
     int null = open("/dev/null", O_RDWR);
     sigset_t none;
     sigemptyset(&none);
@@ -60,6 +54,10 @@ static void hook_main(const char *path, char **args, char **env, int state, int 
      */
     if (report != REPORT && dup3(report, REPORT, O_CLOEXEC) < 0) _exit(126);
     if (call_close_range(REPORT + 1, ~0U) < 0) _exit(126);
+    /* What it starts ends with it when its time is over. */
+    setpgid(0, 0);
+    /* A user namespace may not reach it. */
+    if (directory[0] != 0 && chdir(directory) < 0 && chdir("/") < 0) _exit(126);
     execve(path, args, env);
     int error = errno;
     if (write(REPORT, &error, sizeof(error)) < 0) _exit(126);
@@ -75,7 +73,10 @@ static bool hook_wait(pid_t pid, uint32_t timeout_ms, int *status) {
         ended = poll(&waiting, 1, (int)timeout_ms) != 0;
         close(pidfd);
     }
-    if (!ended) kill(pid, SIGKILL);
+    if (!ended) {
+        kill(-pid, SIGKILL);
+        kill(pid, SIGKILL);
+    }
     while (waitpid(pid, status, 0) < 0 && errno == EINTR)
         continue;
     return ended;
@@ -99,6 +100,7 @@ int op_hook(struct plan_context *context, const struct wire_record *record) {
     PLAN_STRING(path, op.path);
     PLAN_STRINGS(first_arg, op.args);
     PLAN_STRINGS(first_env, op.env);
+    PLAN_STRING(directory, op.directory);
     PLAN_STRING(prefix, op.state_prefix);
     PLAN_STRING(suffix, op.state_suffix);
     PLAN_FD state = state_file(context, prefix, suffix);
@@ -108,7 +110,7 @@ int op_hook(struct plan_context *context, const struct wire_record *record) {
     char **args = plan_string_array(first_arg, op.args.count);
     char **env = plan_string_array(first_env, op.env.count);
     pid_t pid = args == NULL || env == NULL ? -1 : fork();
-    if (pid == 0) hook_main(path, args, env, state, report[1]);
+    if (pid == 0) hook_main(path, args, env, directory, state, report[1]);
     int error = errno;
     free(args);
     free(env);

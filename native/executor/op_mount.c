@@ -97,10 +97,16 @@ int op_bind(struct plan_context *context, const struct wire_record *record) {
 int op_remount(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(remount, op);
     PLAN_STRING(target, op.target);
+    PLAN_STRINGS(parameters, op.parameters);
     PLAN_FD place = root_open(context, target, O_PATH, 0);
     if (place < 0) return plan_fail(context, "openat2", target);
-    struct mount_change change = {.set = op.set, .clear = op.clear};
-    return mounting_change(context, place, &change, target);
+    struct mount_change change = {.set = op.set,
+                                  .clear = op.clear,
+                                  .recursive_set = op.recursive_set,
+                                  .recursive_clear = op.recursive_clear,
+                                  .propagation = op.propagation};
+    if (mounting_change(context, place, &change, target) < 0) return -1;
+    return mounting_reconfigure(context, place, parameters, op.parameters.count, target);
 }
 
 /* A path of the kernel's that this kernel does not have. */

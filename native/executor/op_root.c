@@ -94,7 +94,8 @@ int op_root_bind(struct plan_context *context, const struct wire_record *record)
     PLAN_STRING(target, op.target);
     int tree = call_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | AT_RECURSIVE);
     if (tree < 0) return plan_fail(context, "open_tree", source);
-    struct mount_change change = {.propagation = MS_PRIVATE | MS_REC};
+    struct mount_change change = {.propagation = MS_REC};
+    change.propagation |= op.flags & PLAN_ROOT_SLAVE ? MS_SLAVE : MS_PRIVATE;
     if (mounting_map_ids(context, tree, op.id_map, false, source) < 0) return -1;
     if (op.flags & PLAN_ROOT_DETACHED) {
         context->root = tree;

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "wire.h"
 
-#define PLAN_FINGERPRINT 0x444d9b5eu
+#define PLAN_FINGERPRINT 0xb4dc03d5u
 
 #define PLAN_HEADER_MAGIC 0x4e4c5047u
 #define PLAN_HEADER_BYTES 0x10u
@@ -31,6 +31,7 @@
 #define PLAN_TOLERATE_REFUSED 0x1u
 #define PLAN_ROOT_CLASSIC 0x1u
 #define PLAN_ROOT_DETACHED 0x2u
+#define PLAN_ROOT_SLAVE 0x4u
 #define PLAN_KEPT_ID_MAPS 0x20u
 #define PLAN_KEPT_MOUNTS 0x400u
 #define PLAN_ATTRIBUTE_NOSYMFOLLOW 0x200000u
@@ -252,7 +253,7 @@ _Static_assert(sizeof(struct plan_root_overlay) == 88, "rootOverlay");
 /* bind a directory as the root filesystem */
 struct plan_root_bind {
     struct wire_header header;
-    uint32_t flags; /* ROOT_DETACHED: mounted later, by ROOT_ATTACH */
+    uint32_t flags; /* ROOT_DETACHED: mounted later, by ROOT_ATTACH; ROOT_SLAVE: the host's mounts below it appear in it */
     uint32_t id_map; /* 1: the first one kept, and so on; 0: none */
     struct wire_span source; /* host path */
     struct wire_span target; /* host directory; empty: over the old root */
@@ -307,17 +308,25 @@ _Static_assert(offsetof(struct plan_bind, source) == 56, "bind");
 _Static_assert(offsetof(struct plan_bind, target) == 64, "bind");
 _Static_assert(sizeof(struct plan_bind) == 72, "bind");
 
-/* change the attributes of a mount in the root */
+/* change a mount in the root, and the filesystem on it */
 struct plan_remount {
     struct wire_header header;
     uint64_t set; /* MOUNT_ATTR_* */
     uint64_t clear; /* MOUNT_ATTR_* */
+    uint64_t recursive_set; /* MOUNT_ATTR_* to set on it and all below */
+    uint64_t recursive_clear; /* MOUNT_ATTR_* to clear on it and all below */
+    uint64_t propagation; /* MS_*; 0: leave it */
     struct wire_span target; /* path in the root */
+    struct wire_list parameters; /* of the filesystem: key=value or key, for fsconfig(2) */
 } __attribute__((aligned(8)));
 _Static_assert(offsetof(struct plan_remount, set) == 8, "remount");
 _Static_assert(offsetof(struct plan_remount, clear) == 16, "remount");
-_Static_assert(offsetof(struct plan_remount, target) == 24, "remount");
-_Static_assert(sizeof(struct plan_remount) == 32, "remount");
+_Static_assert(offsetof(struct plan_remount, recursive_set) == 24, "remount");
+_Static_assert(offsetof(struct plan_remount, recursive_clear) == 32, "remount");
+_Static_assert(offsetof(struct plan_remount, propagation) == 40, "remount");
+_Static_assert(offsetof(struct plan_remount, target) == 48, "remount");
+_Static_assert(offsetof(struct plan_remount, parameters) == 56, "remount");
+_Static_assert(sizeof(struct plan_remount) == 72, "remount");
 
 /* make a directory in the root, with those above it, where it is missing */
 struct plan_make_directory {
@@ -556,6 +565,7 @@ struct plan_hook {
     struct wire_span path; /* program */
     struct wire_list args;
     struct wire_list env;
+    struct wire_span directory; /* to run in, where it can be entered; empty: where the process is */
     struct wire_span state_prefix; /* state for its standard input, up to the pid */
     struct wire_span state_suffix; /* and after it */
 } __attribute__((aligned(8)));
@@ -563,9 +573,10 @@ _Static_assert(offsetof(struct plan_hook, timeout_ms) == 8, "hook");
 _Static_assert(offsetof(struct plan_hook, path) == 12, "hook");
 _Static_assert(offsetof(struct plan_hook, args) == 20, "hook");
 _Static_assert(offsetof(struct plan_hook, env) == 32, "hook");
-_Static_assert(offsetof(struct plan_hook, state_prefix) == 44, "hook");
-_Static_assert(offsetof(struct plan_hook, state_suffix) == 52, "hook");
-_Static_assert(sizeof(struct plan_hook) == 64, "hook");
+_Static_assert(offsetof(struct plan_hook, directory) == 44, "hook");
+_Static_assert(offsetof(struct plan_hook, state_prefix) == 52, "hook");
+_Static_assert(offsetof(struct plan_hook, state_suffix) == 60, "hook");
+_Static_assert(sizeof(struct plan_hook) == 72, "hook");
 
 /* make a pty in the root's devpts; its master goes to the launcher, its slave becomes 0, 1 and 2 */
 struct plan_console {
@@ -852,6 +863,7 @@ struct plan_parent_hook {
     struct wire_span path; /* program */
     struct wire_list args;
     struct wire_list env;
+    struct wire_span directory; /* to run in, where it can be entered; empty: where the process is */
     struct wire_span state_prefix; /* state for its standard input, up to the pid */
     struct wire_span state_suffix; /* and after it */
 } __attribute__((aligned(8)));
@@ -859,9 +871,10 @@ _Static_assert(offsetof(struct plan_parent_hook, timeout_ms) == 8, "parentHook")
 _Static_assert(offsetof(struct plan_parent_hook, path) == 12, "parentHook");
 _Static_assert(offsetof(struct plan_parent_hook, args) == 20, "parentHook");
 _Static_assert(offsetof(struct plan_parent_hook, env) == 32, "parentHook");
-_Static_assert(offsetof(struct plan_parent_hook, state_prefix) == 44, "parentHook");
-_Static_assert(offsetof(struct plan_parent_hook, state_suffix) == 52, "parentHook");
-_Static_assert(sizeof(struct plan_parent_hook) == 64, "parentHook");
+_Static_assert(offsetof(struct plan_parent_hook, directory) == 44, "parentHook");
+_Static_assert(offsetof(struct plan_parent_hook, state_prefix) == 52, "parentHook");
+_Static_assert(offsetof(struct plan_parent_hook, state_suffix) == 60, "parentHook");
+_Static_assert(sizeof(struct plan_parent_hook) == 72, "parentHook");
 
 /* sched_setattr(2) on the process */
 struct plan_parent_scheduler {

@@ -6,17 +6,15 @@
  * The bundle is in the pod's directory and goes with the container's exit, after its poststop hooks have run once. What
  * else few containers have has a bundle, too: a seccomp agent is told its path, and a resctrl class goes when it goes.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { errorMessage, GantryError } from "../base/errors.ts";
+import { errorMessage } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import { stringifyExactJson } from "../oci/exact-json.ts";
+import { runHook } from "../oci/hook-run.ts";
 import { removeIntelRdt } from "../oci/intel-rdt.ts";
-import { hookEnvironment, hookTimeoutMs } from "../oci/plan-hooks.ts";
-import type { Hook, Spec } from "../oci/runtime-spec.ts";
+import type { Spec } from "../oci/runtime-spec.ts";
 import type { Container } from "./container.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
@@ -24,7 +22,6 @@ import { podPaths } from "./pod-paths.ts";
 
 /** As long as a container waits for a poststop hook that names no timeout. */
 const POSTSTOP_TIMEOUT_S = 60;
-const OUTPUT_LIMIT = 1024;
 
 function bundlePath(context: EngineContext, { podSandboxId, id }: Container): string {
   return join(podPaths(context.stateDirectory, podSandboxId).bundles, id);
@@ -35,7 +32,7 @@ export function containerState(
   context: EngineContext,
   container: Container,
   spec: Spec,
-): Record<string, unknown> {
+): Record<string, unknown> & { bundle: string } {
   return {
     ociVersion: spec.ociVersion,
     id: container.id,
@@ -75,7 +72,7 @@ export async function runHostHooks(
 ): Promise<void> {
   const status = kind === "poststart" ? "running" : "stopped";
   const state = { ...containerState(context, container, spec), status, pid };
-  for (const hook of spec.hooks?.[kind] ?? []) await runHook(kind, hook, JSON.stringify(state), signal);
+  for (const hook of spec.hooks?.[kind] ?? []) await runHook(kind, hook, state, signal);
 }
 
 /** After the exit: the poststop hooks, and the bundle goes. A hook that fails is told and keeps nothing from going on. */
@@ -105,41 +102,4 @@ async function runPoststop(context: EngineContext, container: Container, bundle:
   }
   failpoint("container-exit:hooks");
   await rm(bundle, { recursive: true, force: true });
-}
-
-/** With its own environment and no other (CVE-2025-23266), outside the root filesystem. */
-async function runHook(kind: string, hook: Hook, state: string, signal: AbortSignal): Promise<void> {
-  const [argv0 = hook.path, ...args] = hook.args ?? [];
-  const timeout = hook.timeout ? AbortSignal.timeout(hookTimeoutMs(hook)) : undefined;
-  const fail = (reason: string): never => {
-    throw new GantryError("failed-precondition", `${kind} hook ${hook.path}: ${reason}`);
-  };
-  const child = spawn(hook.path, args, {
-    argv0,
-    env: hookEnvironment(hook),
-    cwd: "/",
-    stdio: ["pipe", "ignore", "pipe"],
-    signal: timeout ? AbortSignal.any([signal, timeout]) : signal,
-    killSignal: "SIGKILL",
-  });
-  // A hook need not read its input.
-  child.stdin.on("error", () => undefined).end(state);
-  let output = "";
-  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-    output = `${output}${chunk}`.slice(-OUTPUT_LIMIT);
-  });
-  try {
-    const [code, killedBy] = (await once(child, "exit")) as [number | null, string | null];
-    if (code === 0) return;
-    await new Promise(setImmediate);
-    const said = output.trim();
-    fail(`${killedBy ? `signal ${killedBy}` : `exit status ${code}`}${said ? `, ${said}` : ""}`);
-  } catch (error) {
-    if (error instanceof GantryError) throw error;
-    signal.throwIfAborted();
-    fail(timeout?.aborted ? `did not end in ${hook.timeout} s` : errorMessage(error));
-  } finally {
-    // What a process it left behind may still write is not waited for.
-    child.stderr.destroy();
-  }
 }

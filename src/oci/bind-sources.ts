@@ -4,6 +4,7 @@
  * directory shows as what it is, too.
  */
 import { realpathSync } from "node:fs";
+import { resolve } from "node:path";
 import type { Mount, Spec } from "./runtime-spec.ts";
 
 export function isBind({ type, options }: Mount): boolean {
@@ -19,9 +20,15 @@ export function followedSources(mounts: readonly Mount[]): Mount[] {
   });
 }
 
-/** A configuration whose bind mounts have such sources. */
-export function withFollowedSources(spec: Spec): Spec {
-  return spec.mounts ? { ...spec, mounts: followedSources(spec.mounts) } : spec;
+/** A configuration whose bind mounts have such sources. Relative ones are those of a bundle. */
+export function withFollowedSources(spec: Spec, bundle?: string): Spec {
+  if (!spec.mounts) return spec;
+  const mounts = spec.mounts.map((mount) =>
+    bundle !== undefined && mount.source && isBind(mount)
+      ? { ...mount, source: resolve(bundle, mount.source) }
+      : mount,
+  );
+  return { ...spec, mounts: followedSources(mounts) };
 }
 
 function realPath(path: string): string {

@@ -115,13 +115,14 @@ function addKernelValues(plan: PlanWriter, spec: Spec): void {
 
 /** The hooks before the pivot: the launcher's while the process waits, then the process's own. */
 function addCreateHooks(plan: PlanWriter, spec: Spec, state: Record<string, unknown>): void {
+  const directory = typeof state["bundle"] === "string" ? state["bundle"] : "";
   const launcher = [...(spec.hooks?.prestart ?? []), ...(spec.hooks?.createRuntime ?? [])];
   if (launcher.length > 0) {
     plan.add("rendezvous", {});
-    addHooks(plan, "parentHook", launcher, state);
+    addHooks(plan, "parentHook", launcher, state, directory);
     plan.add("release", {});
   }
-  addHooks(plan, "hook", spec.hooks?.createContainer, state);
+  addHooks(plan, "hook", spec.hooks?.createContainer, state, directory);
 }
 
 function usesHostPhase(spec: Spec, options: PlanOptions): boolean {
@@ -182,7 +183,8 @@ function addRoot(
     options.oldKernel ?? false,
   );
   const images = options.images ?? new Map<string, PlanRootfs>();
-  const sources = { cgroup: options.cgroup, images, classic: options.oldKernel ?? false, label };
+  const bindCgroup = namespaces.has("user") && !namespaces.has("cgroup");
+  const sources = { cgroup: options.cgroup, images, classic: options.oldKernel ?? false, label, bindCgroup };
   for (const mount of spec.mounts ?? []) addMount(plan, mount, sources);
   addDevices(plan, spec);
   addNetDevices(plan, options.netDevices ?? []);
@@ -221,7 +223,7 @@ export function compilePlan(spec: Spec, options: PlanOptions): Uint8Array {
   addScheduler(plan, process);
   addListeningFilter(plan, process, options.seccomp);
   if (options.gate !== "none") plan.add("gate", {});
-  addHooks(plan, "hook", spec.hooks?.startContainer, options.hookState ?? {});
+  addHooks(plan, "hook", spec.hooks?.startContainer, options.hookState ?? {}, "");
   if (options.command === "exec") addCommand(plan, process, options.seccomp);
   else plan.add(options.command, {});
   return plan.finish();

@@ -21,7 +21,15 @@ function explain<Name extends PlanOperationName>(
 }
 
 const EXEC = { name: "x", candidates: [], args: [], env: [] };
-const HOOK = { path: "/h", args: [], env: [], timeoutMs: 0, statePrefix: "", stateSuffix: "" };
+const HOOK = {
+  path: "/h",
+  args: [],
+  env: [],
+  timeoutMs: 0,
+  directory: "",
+  statePrefix: "",
+  stateSuffix: "",
+};
 const BIND = {
   set: 0n,
   clear: 0n,

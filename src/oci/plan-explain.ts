@@ -21,6 +21,7 @@ export type LaunchResult = { pid: number } | { error: PlanError };
 
 const RESULT_MAGIC = 0x31524c47;
 export const LAUNCH_RESULT_BYTES = 304;
+export const PLAN_ERROR_BYTES = 296;
 
 function text(bytes: Buffer): string {
   const end = bytes.indexOf(0);
@@ -33,14 +34,16 @@ export function decodeLaunchResult(bytes: Uint8Array): LaunchResult {
   if (buffer.length !== LAUNCH_RESULT_BYTES || buffer.readUInt32LE(0) !== RESULT_MAGIC)
     throw new GantryError("data-loss", "the launcher ended without a result");
   const pid = buffer.readInt32LE(4);
-  if (pid > 0) return { pid };
+  return pid > 0 ? { pid } : { error: decodePlanError(buffer.subarray(8)) };
+}
+
+/** `struct plan_error`, of which there are PLAN_ERROR_BYTES. */
+export function decodePlanError(buffer: Buffer): PlanError {
   return {
-    error: {
-      operation: buffer.readInt32LE(8),
-      errno: buffer.readInt32LE(12),
-      syscall: text(buffer.subarray(16, 48)),
-      path: text(buffer.subarray(48, 304)),
-    },
+    operation: buffer.readInt32LE(0),
+    errno: buffer.readInt32LE(4),
+    syscall: text(buffer.subarray(8, 40)),
+    path: text(buffer.subarray(40, PLAN_ERROR_BYTES)),
   };
 }
 
@@ -118,6 +121,8 @@ function subject(operation: PlanOperation | undefined): string {
       return `mount ${operation.values.type} on ${operation.values.target}`;
     case "bind":
       return `bind ${operation.values.source} on ${operation.values.target}`;
+    case "remount":
+      return `remount ${operation.values.target}`;
     case "imageVolume":
       return `image volume on ${operation.values.target}`;
     case "prepareBind":
@@ -170,6 +175,19 @@ function kindOf(operation: PlanOperation | undefined, error: PlanError): ErrorKi
   if (name === "runtimeCommand" && reason === "ETIMEDOUT") return "deadline-exceeded";
   if (name === "hook" || name === "parentHook" || name === "runtimeCommand") return "failed-precondition";
   return KINDS[reason] ?? "internal";
+}
+
+/** What failed behind the start gate, where the plan is not known any more: a startContainer hook, or the command. */
+export function explainLateError(error: PlanError): GantryError {
+  if (error.syscall === "execve") return explainCommand(error);
+  const hook = /^hook (.*)$/.exec(error.syscall)?.[1];
+  if (hook === undefined)
+    return new GantryError("internal", `${error.syscall} ${error.path}: ${errnoName(error.errno)}`);
+  const ran = /^(exit|signal) (\d+)$/.exec(hook);
+  const reason = ran
+    ? `${ran[1] === "exit" ? "exit status" : "killed by signal"} ${ran[2]}`
+    : errnoName(error.errno);
+  return new GantryError("failed-precondition", `startContainer hook ${error.path}: ${reason}`);
 }
 
 /** The error for a caller, with the failing step in words: `exec: "foo": executable file not found in $PATH`. */

@@ -28,12 +28,13 @@ export function hookTimeoutMs({ timeout = 0 }: Hook): number {
   return Math.min(Math.max(0, Math.round(timeout * 1000)), LONGEST_MS);
 }
 
-/** "parentHook": in the launcher's namespaces; "hook": in the process's. */
+/** "parentHook": in the launcher's namespaces; "hook": in the process's. `directory`: to run them in. */
 export function addHooks(
   plan: PlanWriter,
   operation: "hook" | "parentHook",
   hooks: readonly Hook[] | undefined,
   state: Record<string, unknown>,
+  directory: string,
 ): void {
   const { prefix, suffix } = hookState(state);
   for (const hook of hooks ?? []) {
@@ -42,6 +43,7 @@ export function addHooks(
       path: hook.path,
       args: hook.args?.length ? hook.args : [hook.path],
       env: hook.env ?? [],
+      directory,
       statePrefix: prefix,
       stateSuffix: suffix,
     });

@@ -368,7 +368,8 @@ describe("launching a container", () => {
       ["prestart hook", "createRuntime hook", "createContainer hook"],
     );
     assert.deepEqual(JSON.parse(lines[1] ?? ""), { id: "c1", bundle: "/b", status: "created", pid });
-    assert.deepEqual(JSON.parse(lines[7] ?? ""), { id: "c1", bundle: "/b", status: "created", pid });
+    // In the container's namespaces the pid is the container's.
+    assert.deepEqual(JSON.parse(lines[7] ?? ""), { id: "c1", bundle: "/b", status: "created", pid: 1 });
     assert.equal(lines[2], readlinkSync("/proc/self/ns/mnt"));
     assert.notEqual(lines[8], lines[2]);
     assert.match(stdout, /"status":"created","pid":\d+\}$/);

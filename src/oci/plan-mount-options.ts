@@ -17,13 +17,15 @@ export interface MountOptions {
   own: MountChange;
   /** rro, rnosuid, …: of the mount and all below it. */
   recursive: MountChange;
+  /** "remount" was among them: what is mounted there already is changed. */
+  remount: boolean;
   /** "tmpcopyup" was among them: a tmpfs begins with what it covers. */
   copyUp: boolean;
   /** MS_*; 0: not given. */
   propagation: bigint;
   /** Id-map the mount, or the whole tree. */
   idMap: "idmap" | "ridmap" | undefined;
-  /** What is left: "size=64k", "newinstance". Flags of the filesystem itself (sync, dirsync, lazytime, mand) are here too. */
+  /** What is left, for the filesystem: "size=64k", "newinstance", "sync". */
   parameters: string[];
 }
 
@@ -60,14 +62,21 @@ const PROPAGATION: Readonly<Record<string, bigint>> = {
   unbindable: MS.UNBINDABLE,
 };
 
-const IGNORED = new Set(["defaults", "async", "nolazytime", "nomand", "loud", "silent", "norelatime"]);
-const UNSUPPORTED = new Set(["remount"]);
+/** Of the filesystem itself, which a bind mount does not change. The kernel knows them by these words. */
+const SUPERBLOCK = new Set(["async", "dirsync", "lazytime", "mand", "nolazytime", "nomand", "sync"]);
+/**
+ * Say what is so anyway, or have no place in the kernel's calls for mounts: messages of the kernel's, and the version
+ * count of inodes, which the filesystems that have one keep always.
+ */
+const IGNORED = new Set(["defaults", "loud", "silent", "iversion", "noiversion"]);
 
 /** Every word that has a meaning of its own here, sorted; others go to the filesystem. */
 export const KNOWN_MOUNT_OPTIONS: readonly string[] = [
   ...Object.keys(ATTRIBUTES).flatMap((word) => [word, `r${word}`]),
   ...Object.keys(PROPAGATION).flatMap((word) => [word, `r${word}`]),
+  ...SUPERBLOCK,
   ...IGNORED,
+  "remount",
   "bind",
   "rbind",
   "tmpcopyup",
@@ -92,7 +101,7 @@ export function checkBindOptions(options: readonly string[], readonly: boolean, 
   for (const option of options) {
     const bare = option.startsWith("r") && !Object.hasOwn(ATTRIBUTES, option) ? option.slice(1) : option;
     const writes = bare === "rw" && readonly;
-    if (writes || !(Object.hasOwn(ATTRIBUTES, bare) || IGNORED.has(option)))
+    if (writes || !(Object.hasOwn(ATTRIBUTES, bare) || SUPERBLOCK.has(option) || IGNORED.has(option)))
       throw new GantryError(
         "invalid-argument",
         `${what}: mount option ${JSON.stringify(option)} ${writes ? "contradicts its being read-only" : "is not one of a bind mount"}`,
@@ -105,7 +114,7 @@ function merge(into: MountChange, change: MountChange): void {
   into.clear = (into.clear & ~change.set) | change.clear;
 }
 
-/** A later option wins over an earlier one. @throws unimplemented for options that no plan can express yet. */
+/** A later option wins over an earlier one. */
 export function parseMountOptions(options: readonly string[]): MountOptions {
   const result: MountOptions = {
     bind: undefined,
@@ -113,6 +122,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     recursive: { set: 0n, clear: 0n },
     propagation: 0n,
     idMap: undefined,
+    remount: false,
     copyUp: false,
     parameters: [],
   };
@@ -126,9 +136,8 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     else if (recursive) merge(result.recursive, recursive);
     else if (propagation !== undefined) result.propagation = propagation;
     else if (option === "tmpcopyup") result.copyUp = true;
-    else if (UNSUPPORTED.has(option)) {
-      throw new GantryError("unimplemented", `mount option ${JSON.stringify(option)} is not supported`);
-    } else if (!IGNORED.has(option)) result.parameters.push(option);
+    else if (option === "remount") result.remount = true;
+    else if (!IGNORED.has(option)) result.parameters.push(option);
   }
   return result;
 }

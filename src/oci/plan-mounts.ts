@@ -24,6 +24,8 @@ export interface MountSources {
   images: ReadonlyMap<string, PlanRootfs>;
   /** As on a kernel without lowerdir+. */
   classic: boolean;
+  /** A cgroup filesystem of the container's own cannot be mounted: its directory is bound. */
+  bindCgroup: boolean;
   /** SELinux label for new filesystems and image volumes; empty: none. */
   label: string;
 }
@@ -152,6 +154,7 @@ function addFilesystem(
       "invalid-argument",
       `mount on ${target}: tmpcopyup is for a tmpfs, not for ${type}`,
     );
+  checkParameters(options.parameters, target);
   plan.add("mount", {
     attributes: options.own.set | options.recursive.set,
     propagation: options.propagation,
@@ -163,9 +166,47 @@ function addFilesystem(
   });
 }
 
+/** As fsconfig(2) takes them, with their NUL. */
+const PARAMETER_BYTES = 256;
+
+/** @throws GantryError invalid-argument for what the kernel would not even look at. */
+function checkParameters(parameters: readonly string[], target: string): void {
+  const long = parameters.find((text) => Buffer.byteLength(text) >= PARAMETER_BYTES);
+  if (long === undefined) return;
+  const name = long.slice(0, 32).replace(/=.*/s, "");
+  throw new GantryError(
+    "invalid-argument",
+    `mount on ${target}: option ${JSON.stringify(name)} is longer than ${PARAMETER_BYTES - 1} bytes`,
+  );
+}
+
+/** An overlay's layers one by one, where there are more than fit into one option; from Linux 6.7. */
+function overlayParameters(parameters: readonly string[]): string[] {
+  return parameters.flatMap((text) => {
+    if (!text.startsWith("lowerdir=") || Buffer.byteLength(text) < PARAMETER_BYTES) return [text];
+    const layers = text.slice("lowerdir=".length).match(/(\\.|[^\\:])+/gs) ?? [];
+    return layers.map((layer) => `lowerdir+=${layer.replace(/\\(.)/gs, "$1")}`);
+  });
+}
+
+/** What is mounted there already gets these attributes; its filesystem gets the parameters, for all who mount it. */
+function addRemount(plan: PlanWriter, target: string, options: MountOptions): void {
+  const parameters = options.bind ? [] : options.parameters;
+  checkParameters(parameters, target);
+  plan.add("remount", {
+    set: options.own.set,
+    clear: options.own.clear,
+    recursiveSet: options.recursive.set,
+    recursiveClear: options.recursive.clear,
+    propagation: options.propagation,
+    target,
+    parameters,
+  });
+}
+
 /** The hierarchy's name, as below /sys/fs/cgroup, and the container's directory in it. */
 function hierarchies(cgroup: CgroupEntries): { name: string; source: string }[] {
-  const directories = cgroup.tasksFiles.map((file) => posix.dirname(file));
+  const directories = cgroup.tasksFiles.filter(isOfCgroup).map((file) => posix.dirname(file));
   if (cgroup.unifiedDirectory !== undefined) directories.push(cgroup.unifiedDirectory);
   return directories.map((source) => {
     const name = source.split("/")[4];
@@ -175,12 +216,25 @@ function hierarchies(cgroup: CgroupEntries): { name: string; source: string }[] 
   });
 }
 
+/** A process enters other groups by such files, too: resctrl. */
+const isOfCgroup = (file: string): boolean => file.startsWith("/sys/fs/cgroup/");
+
 /**
- * v2: the filesystem itself, whose root is the cgroup namespace's. v1: a tmpfs with the container's own directory
+ * v2: the filesystem itself, whose root is the cgroup namespace's; the container's own directory of it where a user
+ * namespace may not mount it, and where v1 is beside it. v1: a tmpfs with the container's own directory
  * of each hierarchy bound in it, so that nothing of other containers shows, with or without a cgroup namespace.
  */
-function addCgroup(plan: PlanWriter, target: string, options: MountOptions, cgroup: CgroupEntries): void {
-  if (cgroup.tasksFiles.length === 0) {
+function addCgroup(
+  plan: PlanWriter,
+  type: string,
+  target: string,
+  options: MountOptions,
+  { cgroup, bindCgroup }: MountSources,
+): void {
+  const onlyUnified = !cgroup.tasksFiles.some(isOfCgroup);
+  if (onlyUnified || (type === "cgroup2" && cgroup.unifiedDirectory !== undefined)) {
+    if (cgroup.unifiedDirectory !== undefined && (bindCgroup || !onlyUnified))
+      return addBind(plan, cgroup.unifiedDirectory, target, options, false);
     addFilesystem(plan, "cgroup2", "cgroup", target, { ...options, parameters: [] });
     return;
   }
@@ -193,7 +247,7 @@ function addCgroup(plan: PlanWriter, target: string, options: MountOptions, cgro
     if (parts.length === 1) continue;
     for (const part of parts) plan.add("symlink", { directory: target, name: part, target: name });
   }
-  if (readonly) plan.add("remount", { set: MOUNT_ATTR.RDONLY, clear: 0n, target });
+  if (readonly) addRemount(plan, target, parseMountOptions(["ro"]));
 }
 
 /** A bind mount of a host's device node, for who may make none. */
@@ -209,15 +263,17 @@ export function addMount(plan: PlanWriter, mount: Mount, sources: MountSources):
     return;
   }
   const options = parseMountOptions(mount.options ?? []);
+  if (options.remount) return addRemount(plan, target, options);
   const idMap = mountIdMap(plan, mount, target, options);
   if (mount.type === "bind" || options.bind) {
     addBind(plan, mount.source ?? "", target, options, options.bind !== "bind", idMap);
   } else if (mount.type === "cgroup" || mount.type === "cgroup2") {
-    addCgroup(plan, target, options, sources.cgroup);
+    addCgroup(plan, mount.type, target, options, sources);
   } else if (mount.type) {
     const { label } = sources;
     const parameters = label === "" || !LABELLED.has(mount.type) ? [] : [`context=${label}`];
-    const labelledOptions = { ...options, parameters: [...options.parameters, ...parameters] };
+    const own = mount.type === "overlay" ? overlayParameters(options.parameters) : options.parameters;
+    const labelledOptions = { ...options, parameters: [...own, ...parameters] };
     addFilesystem(plan, mount.type, mount.source ?? mount.type, target, labelledOptions);
   } else {
     throw new GantryError("invalid-argument", `mount on ${target} has no type`);

@@ -49,7 +49,7 @@ function commonDirectory(paths: readonly string[]): string {
   return first.slice(0, depth).join("/") || "/";
 }
 
-const { classic: CLASSIC, detached: DETACHED } = PLAN_TABLE.constants.root;
+const { classic: CLASSIC, detached: DETACHED, slave: SLAVE } = PLAN_TABLE.constants.root;
 
 /** An overlay whose files all have this label; a bound directory keeps those that it has. */
 export function labelledRootfs(rootfs: PlanRootfs, label: string): PlanRootfs {
@@ -145,7 +145,7 @@ export function addRootfs(
     addOverlay(writer, rootfs, target, flags, change.mapping);
   } else
     writer.add("rootBind", {
-      flags,
+      flags: flags | (change.propagation && rootPropagation(change.propagation) & MS.SLAVE ? SLAVE : 0),
       idMap: change.mapping ? (phase?.ownIdMap ?? 0) : 0,
       source: rootfs.source,
       target: target || (change.ownMounts ? "" : rootfs.source),

@@ -42,7 +42,7 @@ export const PLAN_TABLE = {
     device: { bind: 1 },
     user: { keepCapabilities: 1 },
     tolerate: { refused: 1 },
-    root: { classic: 1, detached: 2 },
+    root: { classic: 1, detached: 2, slave: 4 },
     /** What a plan may keep open at once. */
     kept: { idMaps: 32, mounts: 1024 },
     attribute: { nosymfollow: 0x200000 },
@@ -128,7 +128,10 @@ export const PLAN_TABLE = {
       code: 22,
       doc: "bind a directory as the root filesystem",
       fields: {
-        flags: ["u32", "ROOT_DETACHED: mounted later, by ROOT_ATTACH"],
+        flags: [
+          "u32",
+          "ROOT_DETACHED: mounted later, by ROOT_ATTACH; ROOT_SLAVE: the host's mounts below it appear in it",
+        ],
         idMap: ["u32", "1: the first one kept, and so on; 0: none"],
         source: ["string", "host path"],
         target: ["string", "host directory; empty: over the old root"],
@@ -164,11 +167,15 @@ export const PLAN_TABLE = {
     },
     remount: {
       code: 25,
-      doc: "change the attributes of a mount in the root",
+      doc: "change a mount in the root, and the filesystem on it",
       fields: {
         set: ["u64", "MOUNT_ATTR_*"],
         clear: ["u64", "MOUNT_ATTR_*"],
+        recursiveSet: ["u64", "MOUNT_ATTR_* to set on it and all below"],
+        recursiveClear: ["u64", "MOUNT_ATTR_* to clear on it and all below"],
+        propagation: ["u64", "MS_*; 0: leave it"],
         target: ["string", "path in the root"],
+        parameters: ["strings", "of the filesystem: key=value or key, for fsconfig(2)"],
       },
     },
     makeDirectory: {
@@ -317,6 +324,7 @@ export const PLAN_TABLE = {
         path: ["string", "program"],
         args: ["strings", ""],
         env: ["strings", ""],
+        directory: ["string", "to run in, where it can be entered; empty: where the process is"],
         statePrefix: ["string", "state for its standard input, up to the pid"],
         stateSuffix: ["string", "and after it"],
       },
@@ -472,6 +480,7 @@ export const PLAN_TABLE = {
         path: ["string", "program"],
         args: ["strings", ""],
         env: ["strings", ""],
+        directory: ["string", "to run in, where it can be entered; empty: where the process is"],
         statePrefix: ["string", "state for its standard input, up to the pid"],
         stateSuffix: ["string", "and after it"],
       },

@@ -11,6 +11,7 @@ import { parseSpec } from "../config-check.ts";
 import { planForContainer } from "../container-plan.ts";
 import { prepareIntelRdt, removeIntelRdt } from "../intel-rdt.ts";
 import type { Resources, Spec } from "../runtime-spec.ts";
+import { Selinux } from "../selinux.ts";
 import { DEFAULT_DEVICE_RULES } from "../spec-defaults.ts";
 import { containerCgroupPath, DEFAULT_CGROUP_PARENT } from "./cgroup-path.ts";
 import type { CommandContext } from "./command-context.ts";
@@ -26,6 +27,7 @@ import {
 } from "./container-state.ts";
 import { CREATE_OPTIONS, type CreateOptions } from "./create-options.ts";
 import { entriesWithClass, grantedProcess, netDeviceMoves } from "./launch-preparation.ts";
+import { type HookState, runPoststopHooks } from "./hooks.ts";
 import { launch, launchAndStay, type LaunchedChild, type LaunchOptions } from "./launcher.ts";
 import { writePidFile } from "./pid-file.ts";
 
@@ -67,6 +69,13 @@ async function makeContainer<T extends { pid: number }>(
   const { bundle, spec, rootfs } = readBundle(options.bundle);
   const { root, log } = context;
   await using undo = new CleanupStack((name, error) => log.warn(`${name}: ${errorMessage(error)}`));
+  const state = hookState(spec, id, bundle);
+  let hooked = false;
+  undo.push("poststop hooks", async () => {
+    // Others may have run, and these end every container.
+    const last = { ...state, status: "stopped", pid: 0 };
+    if (hooked) await runPoststopHooks(spec, last, log);
+  });
   reserveContainer(root, id);
   undo.push("delete the state directory", () => forgetContainer(root, id));
   return await withContainerLock(root, id, async () => {
@@ -81,7 +90,7 @@ async function makeContainer<T extends { pid: number }>(
     const fifo = fifoPath(root, id);
     consoleAddon.makeFifo(fifo, 0o600);
     const process = spec.process && grantedProcess(spec.process, log);
-    const plan = planForContainer(withFollowedSources(process ? { ...spec, process } : spec), {
+    const plan = planForContainer(withFollowedSources(process ? { ...spec, process } : spec, bundle), {
       rootfs: { type: "bind", source: rootfs, readonly: false },
       cgroup: entriesWithClass(cgroup.entries(), spec, id),
       netDevices: await netDeviceMoves(spec),
@@ -91,10 +100,12 @@ async function makeContainer<T extends { pid: number }>(
       command: process ? "exec" : "end",
       noPivot: options.noPivot,
       preserveFds: options.preserveFds,
-      hookState: hookState(spec, id, bundle),
+      hookState: state,
+      ...mountLabel(spec),
       ...(hasHooks(spec) ? { rootfsTarget: rootfs } : {}),
       ...(!options.noNewKeyring ? { keyring: `_ses.${id}` } : {}),
     });
+    hooked = true;
     const launched = start({
       plan,
       preserveFds: options.preserveFds,
@@ -125,6 +136,11 @@ async function makeContainer<T extends { pid: number }>(
     undo.disarm();
     return { container, launched };
   });
+}
+
+/** The label where the kernel has SELinux; elsewhere no filesystem would take it, and there is nothing to keep apart. */
+function mountLabel({ linux }: Spec): { mountLabel?: string } {
+  return linux?.mountLabel && new Selinux().enabled ? { mountLabel: linux.mountLabel } : {};
 }
 
 /** A user namespace's root reaches neither the state directory nor what is below other closed directories. */
@@ -177,7 +193,7 @@ function hasHooks(spec: Spec): boolean {
   return Object.values(spec.hooks ?? {}).some((list) => Array.isArray(list) && list.length > 0);
 }
 
-function hookState(spec: Spec, id: string, bundle: string): Record<string, unknown> {
+function hookState(spec: Spec, id: string, bundle: string): HookState & Record<string, unknown> {
   return {
     ociVersion: spec.ociVersion,
     id,

@@ -1,6 +1,6 @@
 /** `delete`: removes what is left of a stopped container, or, forced, of any. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { errorKind, errorMessage, GantryError } from "../../base/errors.ts";
+import { errorKind, GantryError } from "../../base/errors.ts";
 import { processAddon } from "../../native/process.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
 import { removeIntelRdt } from "../intel-rdt.ts";
@@ -15,7 +15,7 @@ import {
   withContainerLock,
 } from "./container-state.ts";
 import { removeCgroup } from "./create.ts";
-import { runHooks } from "./hooks.ts";
+import { runPoststopHooks } from "./hooks.ts";
 
 const REMOVE_TIMEOUT_MS = 10_000;
 const SIGKILL = 9;
@@ -54,14 +54,7 @@ export async function deleteContainer(context: CommandContext, id: string, force
       removeIntelRdt(container.spec.linux?.intelRdt, id);
       const state = containerState(root, container);
       forgetContainer(root, id);
-      for (const hook of container.spec.hooks?.poststop ?? []) {
-        try {
-          runHooks("poststop", [hook], state);
-        } catch (error) {
-          // A failure is logged, and the next hook runs (runtime.md, "Lifecycle").
-          log.warn(errorMessage(error));
-        }
-      }
+      await runPoststopHooks(container.spec, state, log);
     });
   } catch (error) {
     if (!force || errorKind(error) !== "not-found") throw error;

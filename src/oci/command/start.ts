@@ -1,17 +1,18 @@
 /** `start`: lets a created container execute its command. */
-import { closeSync, constants, openSync, rmSync, writeSync } from "node:fs";
-import { errnoCode, GantryError } from "../../base/errors.ts";
+import { GantryError } from "../../base/errors.ts";
 import type { CommandContext } from "./command-context.ts";
 import { declareCommand } from "./command-declaration.ts";
 import {
-  type ContainerState,
   containerState,
   containerStatus,
   fifoPath,
   loadContainer,
+  type StoredContainer,
   withContainerLock,
 } from "./container-state.ts";
-import { runHooks } from "./hooks.ts";
+import { deleteContainer } from "./delete.ts";
+import { runPoststartHooks } from "./hooks.ts";
+import { openGate } from "./start-gate.ts";
 
 export const startCommand = declareCommand({
   arguments: ["id"],
@@ -19,9 +20,13 @@ export const startCommand = declareCommand({
   run: (context, [id]) => start(context, id),
 });
 
+/**
+ * A failing startContainer or poststart hook is an error and the end of the container, with what `delete` does
+ * (runtime.md, "Lifecycle").
+ */
 export async function start(context: CommandContext, id: string): Promise<void> {
   const { root } = context;
-  await withContainerLock(root, id, async () => {
+  const failure = await withContainerLock(root, id, async () => {
     const container = loadContainer(root, id);
     switch (containerStatus(root, container)) {
       case "stopped":
@@ -36,35 +41,25 @@ export async function start(context: CommandContext, id: string): Promise<void> 
     }
     // The specification calls this an error, and its validation suite calls that error a fault.
     if (!container.spec.process) context.log.warn(`container "${id}" has no process to start: it ends`);
-    openGate(fifoPath(root, id));
-    try {
-      // It has run, though its command may have ended by now.
-      const state: ContainerState = {
-        ...containerState(root, container),
-        status: "running",
-        pid: container.pid,
-      };
-      runHooks("poststart", container.spec.hooks?.poststart, state);
-    } catch (error) {
-      // The specification wants the failure logged and the container left running (runtime.md, "Lifecycle").
-      context.log.warn(error instanceof Error ? error.message : String(error));
-    }
+    return await startProcess(root, container);
   });
+  if (failure === undefined) return;
+  await deleteContainer(context, id, true);
+  throw failure;
 }
 
-function openGate(fifo: string): void {
-  let fd: number;
+/** Resolves to the failure of a hook, or of the command where hooks are to follow it. */
+async function startProcess(root: string, container: StoredContainer): Promise<Error | undefined> {
+  const { startContainer = [], poststart = [] } = container.spec.hooks ?? {};
+  const wait = startContainer.length + poststart.length > 0;
+  const failure = await openGate(fifoPath(root, container.id), wait);
+  if (failure) return failure;
+  // It has run, though its command may have ended by now.
+  const state = { ...containerState(root, container), status: "running", pid: container.pid };
   try {
-    fd = openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
+    await runPoststartHooks(container.spec, state);
+    return undefined;
   } catch (error) {
-    if (errnoCode(error) === "ENXIO")
-      throw new GantryError("failed-precondition", "cannot start a container that has stopped");
-    throw error;
-  }
-  try {
-    writeSync(fd, "\n");
-    rmSync(fifo);
-  } finally {
-    closeSync(fd);
+    return error instanceof Error ? error : new Error(String(error));
   }
 }
