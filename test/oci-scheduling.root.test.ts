@@ -180,6 +180,10 @@ test("a process that is executed has what the container has, and its own process
   assert.equal(given["scheduler"], "5 flags 0 nice 0 priority 0");
   assert.match(given["io"] ?? "", /^0 /, "none of its own");
   assert.equal(given["cpus"], "0", "the kernel keeps what the cpuset allows");
+  assert.match(
+    bundle.oci(["update", "--l3-cache-schema", "L3:0=f", "exec"]).err,
+    /linux\.intelRdt: (no resctrl filesystem is mounted|the container was made without a class)/,
+  );
   assert.equal(bundle.oci(["delete", "--force", "exec"]).code, 0);
 });
 
@@ -251,7 +255,11 @@ test("what cannot be is refused with the member's name, and leaves nothing", () 
       {},
       { memoryPolicy: { mode: "MPOL_BIND" } },
     ],
-    [/linux\.intelRdt: no resctrl filesystem is mounted/, {}, { intelRdt: { closID: "gold" } }],
+    [
+      /linux\.intelRdt: (no resctrl filesystem is mounted|closID: there is no class)/,
+      {},
+      { intelRdt: { closID: "gold-of-nobody" } },
+    ],
     [/process\.selinuxLabel a:b:c:s0: this kernel has no SELinux/, { selinuxLabel: "a:b:c:s0" }, {}],
   ];
   for (const [expected, own, linux] of cases) {

@@ -34,8 +34,12 @@ test("without a closID the class is the container's, and goes with it", () => {
   prepareIntelRdt(rdt, "box", root);
   assert.equal(schemata("box"), "L3:0=f\nMB:0=20\nL2:0=3\nMB:0=30\n");
   assert.deepEqual(intelRdtTasks(rdt, "box", root), [join(root, "box/tasks")]);
-  updateIntelRdt(rdt, "box", ["MB:0=40"], root);
+  const before = schemata("box");
+  const takeBack = updateIntelRdt(rdt, "box", ["MB:0=40"], root);
   assert.equal(schemata("box"), "MB:0=40\n");
+  takeBack();
+  assert.equal(schemata("box"), before);
+  assert.throws(() => updateIntelRdt(undefined, "box", ["MB:0=40"], root), /made without a class/);
   emptied("box");
   removeIntelRdt(rdt, "box", root);
   assert.ok(!existsSync(join(root, "box")));

@@ -101,19 +101,22 @@ export function removeIntelRdt(
 }
 
 /**
- * New values for `update`: those of the container's class are replaced.
- * @throws GantryError failed-precondition.
+ * New values for the class of a container that runs, whoever else is in it. Gives back what takes them back.
+ * @throws GantryError failed-precondition: a container without a class, no resctrl, values that the kernel refuses.
  */
 export function updateIntelRdt(
   rdt: IntelRdt | undefined,
   containerId: string,
   lines: readonly string[],
   root: string | undefined = resctrlRoot(),
-): void {
+): () => void {
   const { group } = directories(rdt ?? {}, containerId, requireRoot(root));
+  const path = join(group, "schemata");
   try {
     if (!rdt) throw new GantryError("failed-precondition", "the container was made without a class");
-    writeFileSync(join(group, "schemata"), `${lines.join("\n")}\n`);
+    const before = readFileSync(path, "latin1");
+    writeFileSync(path, `${lines.join("\n")}\n`);
+    return () => writeFileSync(path, before);
   } catch (error) {
     throw new GantryError(
       "failed-precondition",

@@ -3,9 +3,11 @@
  * configuration says afterwards what holds.
  */
 import { readFileSync } from "node:fs";
-import { errnoCode, GantryError } from "../../base/errors.ts";
+import { CleanupStack } from "../../base/cleanup.ts";
+import { errnoCode, errorMessage, GantryError } from "../../base/errors.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
 import { parseResources } from "../config-check.ts";
+import { updateIntelRdt } from "../intel-rdt.ts";
 import type { Resources } from "../runtime-spec.ts";
 import type { CommandContext } from "./command-context.ts";
 import { declareCommand, type OptionTable, type OptionValues } from "./command-declaration.ts";
@@ -53,16 +55,21 @@ export async function update(context: CommandContext, id: string, options: Updat
     ["kernel-memory-tcp", options.kernelMemoryTcp],
   ] as const)
     if (value !== undefined) context.log.warn(`--${name} has no effect: the kernel has no such limit`);
-  if (options.l3CacheSchema !== undefined || options.memBwSchema !== undefined)
-    throw new GantryError("unimplemented", "Intel RDT: schemas of a running container cannot be changed");
+  const { l3CacheSchema, memBwSchema } = options;
+  const schemas = present({ l3CacheSchema, memBwSchema });
   const change = options.resources === undefined ? fromOptions(options) : fromFile(options.resources);
   await withContainerLock(context.root, id, async () => {
     const container = loadContainer(context.root, id);
     if (containerStatus(context.root, container) === "stopped")
       throw new GantryError("failed-precondition", `container not running: container "${id}" is stopped`);
-    await createCgroupManager().load(container.cgroupPath).update(change);
     const linux = container.spec.linux ?? {};
-    container.spec.linux = { ...linux, resources: merged(linux.resources ?? {}, change) };
+    await using undo = new CleanupStack((name, error) => context.log.warn(`${name}: ${errorMessage(error)}`));
+    if (schemas)
+      undo.push("restore the schemata", updateIntelRdt(linux.intelRdt, id, Object.values(schemas)));
+    await createCgroupManager().load(container.cgroupPath).update(change);
+    undo.disarm();
+    const intelRdt = schemas && { intelRdt: { ...linux.intelRdt, ...schemas } };
+    container.spec.linux = { ...linux, resources: merged(linux.resources ?? {}, change), ...intelRdt };
     storeContainer(context.root, container);
   });
 }
