@@ -42,7 +42,7 @@ const FILES: Readonly<Record<string, string>> = {
   [`usr/lib/gantry/node_modules/node-linux-${process.arch}/bin/node`]: `node_modules/node-linux-${process.arch}/bin/node`,
   "lib/systemd/system/gantryd.service": "deploy/gantryd.service",
   "etc/gantry/config.toml": "deploy/config.toml",
-  "usr/share/doc/gantry/copyright": "LICENSE",
+  "usr/share/doc/gantry/copyright": "deploy/debian/copyright",
   "usr/share/doc/gantry/node-license": `node_modules/node-linux-${process.arch}/LICENSE`,
   "usr/share/doc/gantry/examples/crictl.yaml": "deploy/crictl.yaml",
 };
@@ -116,19 +116,19 @@ Architecture: ${architecture()}
 Maintainer: The Gantry developers <gantry@localhost>
 Installed-Size: ${kibibytes}
 Depends: libc6 (>= 2.28), libstdc++6 (>= 9), libgcc-s1
-Recommends: containernetworking-plugins
+Recommends: apparmor, containernetworking-plugins
 Section: admin
 Priority: optional
 Description: Kubernetes container runtime
- gantryd serves the Container Runtime Interface to a kubelet: it pulls images and
- runs pods and containers, each container under a small shim of its own that the
- daemon's stop, crash or upgrade does not touch. gantry-oci is its executor as an
- OCI runtime command.
+ gantryd serves the Container Runtime Interface to a kubelet: it pulls images
+ and runs pods and containers, each container under a small shim of its own
+ that the daemon's stop, crash or upgrade does not touch. gantry-oci is its
+ executor as an OCI runtime command.
 `,
   );
   put(stage, "DEBIAN/conffiles", "/etc/gantry/config.toml\n");
   put(stage, "DEBIAN/md5sums", paths.map((path) => `${md5(join(stage, path))}  ${path}\n`).join(""));
-  for (const script of ["postinst", "prerm", "postrm"]) {
+  for (const script of ["preinst", "postinst", "prerm", "postrm"]) {
     put(stage, `DEBIAN/${script}`, readFileSync(join(project, "deploy/debian", script)));
     chmodSync(join(stage, "DEBIAN", script), 0o755);
   }

@@ -86,7 +86,7 @@ describe("the Debian package", () => {
   });
 
   test("has maintainer scripts that a shell can read", async () => {
-    for (const script of ["postinst", "prerm", "postrm"]) {
+    for (const script of ["preinst", "postinst", "prerm", "postrm"]) {
       const { stdout } = await runCommand("dpkg-deb", ["--info", path, script]);
       assert.match(stdout, /^#!\/bin\/sh/);
     }

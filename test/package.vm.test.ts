@@ -209,6 +209,8 @@ describe("the package under systemd", () => {
       assert.ok(!existsSync(place), place);
     const { stdout: units } = await runCommand("systemctl", ["list-unit-files", "gantry*", "--no-legend"]);
     assert.doesNotMatch(units, /gantryd|gantry\.slice/);
+    const profiles = await readFile("/sys/kernel/security/apparmor/profiles", "utf8");
+    assert.doesNotMatch(profiles, /^gantry-default /m);
     const { stdout: groups } = await runCommand("find", [
       ...["/sys/fs/cgroup", "-type", "d", "-name", "gantry*", "-not", "-name", "gantry-guest.service"],
     ]);

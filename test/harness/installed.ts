@@ -76,8 +76,23 @@ export async function installedCrictl(directory: string): Promise<Crictl> {
   return new Crictl((await criTools()).crictl, INSTALLED_ENDPOINT, directory);
 }
 
-/** What of pods and containers is on the machine: nothing when all are removed, whether or not the daemon runs. */
+/**
+ * Stops the daemon, and tells what of pods and containers is on the machine then: nothing when all were removed, after
+ * a little patience for what the kernel and systemd end by themselves.
+ */
 export async function installedLeftovers(): Promise<string[]> {
+  await succeed("systemctl", "stop", "gantryd.service");
+  let left = await holdings();
+  for (
+    const end = performance.now() + patient(2000);
+    left.length > 0 && performance.now() < end;
+    await sleep(200)
+  )
+    left = await holdings();
+  return left;
+}
+
+async function holdings(): Promise<string[]> {
   const find = async (...args: string[]): Promise<string[]> =>
     (await runCommand("find", args)).stdout.split("\n").filter((line) => line !== "");
   const mounts = (await readFile("/proc/self/mountinfo", "utf8"))
