@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "calls.h"
 #include "operations.h"
+#include "procfs.h"
 #include "resolve.h"
 #include <errno.h>
 #include <linux/capability.h>
@@ -52,6 +53,16 @@ int op_bounding_set(struct plan_context *context, const struct wire_record *reco
     return 0;
 }
 
+/* Whether the user namespace, which somebody else has made, lets nobody change groups. Keeps errno. */
+static bool groups_denied(struct plan_context *context) {
+    int error = errno;
+    PLAN_FD file = error == EPERM ? procfs_open(context, "self/setgroups", O_RDONLY) : -1;
+    char text[4] = {0};
+    bool denied = file >= 0 && read(file, text, sizeof(text)) == sizeof(text) && memcmp(text, "deny", 4) == 0;
+    errno = error;
+    return denied;
+}
+
 int op_user(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(user, op);
     const uint8_t *groups = wire_bytes(record, op.groups);
@@ -59,8 +70,9 @@ int op_user(struct plan_context *context, const struct wire_record *record) {
     umask((mode_t)op.umask);
     if (op.flags & PLAN_USER_KEEP_CAPABILITIES && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
         return plan_fail(context, "prctl", "PR_SET_KEEPCAPS");
-    if (syscall(SYS_setgroups, op.groups.length / sizeof(gid_t), groups) < 0)
-        return plan_fail(context, "setgroups", NULL);
+    if (syscall(SYS_setgroups, op.groups.length / sizeof(gid_t), groups) < 0) {
+        if (op.groups.length > 0 || !groups_denied(context)) return plan_fail(context, "setgroups", NULL);
+    }
     if (syscall(SYS_setresgid, op.gid, op.gid, op.gid) < 0) return plan_fail(context, "setresgid", NULL);
     if (syscall(SYS_setresuid, op.uid, op.uid, op.uid) < 0) return plan_fail(context, "setresuid", NULL);
     return 0;

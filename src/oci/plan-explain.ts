@@ -139,7 +139,7 @@ function subject(operation: PlanOperation | undefined): string {
     case "rootBind":
       return "mount root filesystem";
     case "device":
-      return `make device ${operation.values.directory}/${operation.values.name}`;
+      return `make device ${operation.values.directory.replace(/^\/$/, "")}/${operation.values.name}`;
     case "sysctl":
       return `set sysctl ${operation.values.path.replaceAll("/", ".")}`;
     case "maskPath":
