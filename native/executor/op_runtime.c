@@ -156,6 +156,9 @@ static _Noreturn void command_main(const struct command *command, pid_t parent, 
                   ? open(command->log, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600)
                   : -1;
     bool placed = log < 0 || (dup2(log, 1) == 1 && dup2(log, 2) == 2);
+    /* Those of a launcher that was itself executed are not all close-on-exec. */
+    placed = placed && call_close_range(3, (unsigned int)report - 1) == 0 &&
+             call_close_range((unsigned int)report + 1, ~0U) == 0;
     if (placed && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == parent &&
         chdir(command->directory) == 0)
         execve(command->path, command->args, command->env);
@@ -263,7 +266,7 @@ int op_adopt(struct plan_context *context, const struct wire_record *record) {
         return undo(context, "");
     }
     if (!is_ours(pid)) {
-        plan_fail_with(context, ECHILD, "runtime process", path);
+        plan_fail_with(context, ESRCH, "runtime process", path);
         return undo(context, "");
     }
     struct channel_message message = {.kind = CHANNEL_FORKED, .adopted = pid};

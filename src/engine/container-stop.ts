@@ -13,7 +13,7 @@ import { abandonContainer } from "./container-exit.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
 import { whileAtRest } from "./hooked-subject.ts";
-import { externalHandler } from "./runtime-handler.ts";
+import { findExternalHandler } from "./runtime-handler.ts";
 import { signalNumber } from "./signal.ts";
 
 /** A killed container whose exit is not told within this time has a shim to be looked after. */
@@ -84,11 +84,9 @@ export class ContainerStop {
 
   async #kill(signal: number): Promise<void> {
     const { container, shim } = this.#entry;
-    if (container.externalHandler !== undefined) {
-      const { external } = externalHandler(this.#context, container);
-      if (external.options.kill) return external.kill(container.id, signal);
-    }
-    await shim?.kill(signal);
+    const external = findExternalHandler(this.#context, container)?.external;
+    if (external?.options.kill) await external.kill(container.id, signal);
+    else await shim?.kill(signal);
   }
 
   #report(what: string, error: unknown): void {

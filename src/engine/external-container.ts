@@ -199,6 +199,11 @@ export async function deleteExternal(context: EngineContext, { container }: Cont
     );
   }
   failpoint("external:delete");
+  // The state of a handler that is configured no more, where it is by default.
+  await rm(join(context.stateDirectory, "runtimes", container.externalHandler, container.id), {
+    recursive: true,
+    force: true,
+  });
   await rm(bundle, { recursive: true, force: true });
 }
 

@@ -126,8 +126,7 @@ async function adoptContainer(context: EngineContext, entry: ContainerEntry): Pr
     return;
   }
   if (container.state === "created") {
-    // The daemon may have died while its runtime was making it.
-    await deleteExternal(context, entry);
+    clearUnstarted(context, entry);
     return;
   }
   container.state = "exited";
@@ -138,6 +137,17 @@ async function adoptContainer(context: EngineContext, entry: ContainerEntry): Pr
   context.containers.save(entry);
   context.events.container("stopped", entry);
   releaseNow(context, entry);
+}
+
+/** The daemon may have died while the container's runtime was making it. Beside the calls; a start waits for it. */
+function clearUnstarted(context: EngineContext, entry: ContainerEntry): void {
+  const { id } = entry.container;
+  const cleared = context.mutex.run(`container:${id}`, new AbortController().signal, () =>
+    deleteExternal(context, entry),
+  );
+  cleared.catch((error: unknown) =>
+    context.log.warn({ containerId: id, err: errorMessage(error) }, "clearing an unstarted container failed"),
+  );
 }
 
 /** Beside the calls; removing the container waits for it. */

@@ -19,15 +19,24 @@ export function runtimeHandler(
   throw new GantryError("not-found", `runtime handler "${name}" is not configured`);
 }
 
-/** The handler whose program runs this container. @throws failed-precondition where it is configured no more. */
+type ExternalHandler = RuntimeHandlerInfo & { external: ExternalRuntime };
+
+/** The handler whose program runs this container; undefined for our own executor, and where it is configured no more. */
+export function findExternalHandler(
+  { handlers }: Pick<EngineContext, "handlers">,
+  { externalHandler: name }: Pick<Container, "externalHandler">,
+): ExternalHandler | undefined {
+  if (name === undefined) return undefined;
+  return handlers.find((handler): handler is ExternalHandler => handler.external?.options.name === name);
+}
+
+/** The same. @throws failed-precondition where it is configured no more. */
 export function externalHandler(
   context: Pick<EngineContext, "handlers">,
   container: Pick<Container, "id" | "externalHandler">,
-): RuntimeHandlerInfo & { external: ExternalRuntime } {
-  const handler = context.handlers.find(
-    ({ external }) => external?.options.name === container.externalHandler,
-  );
-  if (handler?.external) return { ...handler, external: handler.external };
+): ExternalHandler {
+  const handler = findExternalHandler(context, container);
+  if (handler) return handler;
   throw new GantryError(
     "failed-precondition",
     `container "${container.id}": its runtime handler "${container.externalHandler}" is configured no more`,

@@ -17,7 +17,7 @@ const PLACES = [
   "state/pods",
   "state/shims",
   "state/bundles",
-  ...["runc", "crun"].map((name) => `state/runtimes/${name}`),
+  ...["runc", "crun", "annotated"].map((name) => `state/runtimes/${name}`),
   "root/snapshots/active",
   "root/snapshots/trash",
   "root/snapshots/layers",
