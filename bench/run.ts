@@ -4,6 +4,8 @@
  *   npm run bench -- [--against containerd | --endpoint NAME=unix:///SOCKET --pid PID] [--rounds N] [--pods N] [--polled N]
  *                    [--pull N] [--only TEXT] [--json FILE]
  *
+ *   npm run bench -- --oci [--rounds N] [--json FILE]      OCI bundles instead (oci.ts)
+ *
  * Without --endpoint it starts a gantryd of its own, and with --against Debian's containerd beside it. What cannot be
  * compared across machines is compared within the run: read the ratios. Results are printed as a table, and written
  * as JSON with every single value.
@@ -35,6 +37,7 @@ const { values } = parseArgs({
     pods: { type: "string", default: "50" },
     polled: { type: "string", default: "250" },
     pull: { type: "string", default: "3" },
+    oci: { type: "boolean", default: false },
     only: { type: "string", default: "" },
     json: { type: "string", default: ".cache/bench/result.json" },
   },
@@ -42,6 +45,11 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 const pods = Number(values.pods);
 const pulls = Number(values.pull);
+if (values.oci) {
+  const { benchmarkBundles } = await import("./oci.ts");
+  await benchmarkBundles(rounds, values.json);
+  process.exit();
+}
 const cache = join(import.meta.dirname, "../.cache/bench");
 
 const scratch = await mkdtemp(join(tmpdir(), "gantry-bench-"));
