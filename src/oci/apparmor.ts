@@ -3,9 +3,7 @@
  * profile takes apparmor_parser, which runs once, before the first container that needs it; nothing else of AppArmor
  * needs a tool.
  */
-import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errorMessage, GantryError, wrapError } from "../base/errors.ts";
 import { DEFAULT_APPARMOR_POLICY, DEFAULT_APPARMOR_PROFILE } from "./apparmor-profile.ts";
@@ -36,7 +34,8 @@ export class AppArmor {
   async isLoaded(name: string): Promise<boolean> {
     let list: string;
     try {
-      list = await readFile(this.#profiles, "utf8");
+      // Loaded when needed, as a short command asks only whether there is AppArmor.
+      list = await process.getBuiltinModule("node:fs/promises").readFile(this.#profiles, "utf8");
     } catch (error) {
       throw new GantryError("failed-precondition", `AppArmor profiles: ${errorMessage(error)}`, {
         cause: error,
@@ -82,10 +81,12 @@ function isEnabled(path: string): boolean {
 function run(program: string, args: string[], input: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const options = { timeout: PARSER_TIMEOUT_MS, env: {}, cwd: "/" };
-    const child = execFile(program, args, options, (error, _stdout, stderr) => {
-      if (!error) resolve();
-      else reject(new Error(stderr.trim().slice(-1024) || error.message, { cause: error }));
-    });
+    const child = process
+      .getBuiltinModule("node:child_process")
+      .execFile(program, args, options, (error, _stdout, stderr) => {
+        if (!error) resolve();
+        else reject(new Error(stderr.trim().slice(-1024) || error.message, { cause: error }));
+      });
     child.stdin?.on("error", () => undefined).end(input);
   });
 }

@@ -1,0 +1,75 @@
+/**
+ * How the installed gantry-oci starts: V8 takes the code that came with it, and none of Node's large modules is loaded for
+ * what every container takes. Each costs a short command milliseconds, and comes in with a single import. (Time itself is
+ * measured by `npm run bench -- --oci`.)
+ */
+import assert from "node:assert/strict";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { exampleSpec } from "../src/oci/command/spec.ts";
+import { runCommand } from "./harness/command.ts";
+import { installExecutor } from "./harness/installed-executor.ts";
+
+const LARGE = "child_process crypto fs/promises http net readline stream url util worker_threads zlib".split(
+  " ",
+);
+
+const home = mkdtempSync("/run/gantry-executor-start-");
+const bundle = join(home, "bundle");
+before(async () => {
+  await installExecutor(join(home, "installed"));
+  mkdirSync(join(bundle, "rootfs/bin"), { recursive: true });
+  copyFileSync("/usr/bin/busybox", join(bundle, "rootfs/bin/busybox"));
+  symlinkSync("busybox", join(bundle, "rootfs/bin/true"));
+  const spec = structuredClone(exampleSpec());
+  if (spec.process) Object.assign(spec.process, { terminal: false, args: ["true"] });
+  if (spec.linux) spec.linux.cgroupsPath = `/gantry-executor-start-${process.pid}`;
+  writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
+});
+after(() => rmSync(home, { recursive: true }));
+
+test("run loads none of Node's large modules", async () => {
+  const probe = join(home, "probe.cjs");
+  const program = join(home, "installed/dist/gantry-oci.cjs");
+  const told = JSON.stringify(join(home, "modules.json"));
+  writeFileSync(
+    probe,
+    `const before = new Set(process.moduleLoadList);
+     const { writeFileSync } = require("node:fs");
+     process.on("exit", () => writeFileSync(${told}, JSON.stringify(process.moduleLoadList.filter((name) => !before.has(name)))));`,
+  );
+  const args = ["--hash-seed=1", "--require", probe, program, "--root", join(home, "root")];
+  const { code, stderr } = await runCommand(process.execPath, [...args, "run", "-b", bundle, "one"]);
+  assert.equal(code, 0, stderr);
+  const loaded = JSON.parse(readFileSync(join(home, "modules.json"), "utf8")) as string[];
+  const large = loaded.filter((name) => LARGE.includes(name.replace("NativeModule ", "")));
+  assert.deepEqual(large, []);
+});
+
+test("V8 takes the code that came with the program, under the options of bin/gantry-oci", async () => {
+  const probe = join(home, "script.cjs");
+  writeFileSync(
+    probe,
+    `const vm = require("node:vm");
+     const { Script } = vm;
+     vm.Script = class extends Script {
+       constructor(source, options) {
+         super(source, options);
+         process.stdout.write("refused: " + String(this.cachedDataRejected) + "\\n");
+       }
+     };`,
+  );
+  const { stdout } = await runCommand(join(home, "installed/bin/gantry-oci"), ["--version"], {
+    env: { ...process.env, NODE_OPTIONS: `--require ${probe}` },
+  });
+  assert.match(stdout, /^refused: false\ngantry-oci version/);
+});
