@@ -17,6 +17,7 @@ import { declareCommand } from "./command-declaration.ts";
 import { containerStatus, isAlive, loadContainer } from "./container-state.ts";
 import { durationMs } from "./duration.ts";
 import { eventStats, oomKills } from "./event-stats.ts";
+import { print as printText } from "./output.ts";
 
 const OOM_LOOK_MS = 100;
 
@@ -41,8 +42,8 @@ export async function events(
   if (containerStatus(context.root, container) === "stopped")
     throw new GantryError("failed-precondition", `container with id ${id} is not running`);
   const path = createCgroupManager().directoryPath(container.cgroupPath);
-  const print = (event: Record<string, unknown>): void =>
-    void process.stdout.write(`${stringifyExactJson(event)}\n`);
+  const print = (event: Record<string, unknown>): void => printText(`${stringifyExactJson(event)}
+`);
   if (once) {
     print({ type: "stats", id, data: eventStats(path) });
     return;

@@ -9,11 +9,12 @@ import { NAMESPACE_TYPES } from "../runtime-spec.ts";
 import { OCI_ARCHITECTURES } from "../seccomp-architecture.ts";
 import { SECCOMP_ACTIONS, SECCOMP_FLAGS, SECCOMP_OPERATORS } from "../seccomp-rules.ts";
 import { declareCommand } from "./command-declaration.ts";
+import { print } from "./output.ts";
 
 export const featuresCommand = declareCommand({
   arguments: [],
   options: {},
-  run: () => void process.stdout.write(`${JSON.stringify(features(), undefined, 4)}\n`),
+  run: () => print(`${JSON.stringify(features(), undefined, 4)}\n`),
 });
 
 export function features(): Record<string, unknown> {

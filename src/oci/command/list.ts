@@ -10,6 +10,7 @@ import {
   loadContainer,
   type ContainerState,
 } from "./container-state.ts";
+import { print } from "./output.ts";
 
 export const listCommand = declareCommand({
   arguments: [],
@@ -38,9 +39,9 @@ export function list(context: CommandContext, format: "table" | "json", quiet: b
       return [];
     }
   });
-  if (quiet) process.stdout.write(states.map(({ id }) => `${id}\n`).join(""));
-  else if (format === "json") process.stdout.write(`${JSON.stringify(states)}\n`);
-  else process.stdout.write(table(states));
+  if (quiet) print(states.map(({ id }) => `${id}\n`).join(""));
+  else if (format === "json") print(`${JSON.stringify(states)}\n`);
+  else print(table(states));
 }
 
 /** Name of the user who owns the container's directory, or "#" and the id where it has none. */

@@ -5,6 +5,7 @@ import { createCgroupManager } from "../cgroup-manager.ts";
 import type { CommandContext } from "./command-context.ts";
 import { declareCommand } from "./command-declaration.ts";
 import { loadContainer } from "./container-state.ts";
+import { print } from "./output.ts";
 
 export const psCommand = declareCommand({
   arguments: ["id", "options..."],
@@ -32,7 +33,7 @@ export async function ps(
   const container = loadContainer(context.root, id);
   const pids = await createCgroupManager().load(container.cgroupPath).processes();
   if (format === "json") {
-    process.stdout.write(`${JSON.stringify(pids)}\n`);
+    print(`${JSON.stringify(pids)}\n`);
     return;
   }
   const { status, stdout, stderr, error } = spawnSync("ps", options.length > 0 ? options : ["-ef"], {
@@ -40,7 +41,7 @@ export async function ps(
   });
   if (error || status !== 0)
     throw new GantryError("failed-precondition", `ps: ${error?.message ?? stderr.trim()}`);
-  process.stdout.write(ofProcesses(stdout, new Set(pids)));
+  print(ofProcesses(stdout, new Set(pids)));
 }
 
 /** The heading of ps's table and the lines whose PID column is one of the pids. */

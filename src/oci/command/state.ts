@@ -2,6 +2,7 @@
 import type { CommandContext } from "./command-context.ts";
 import { declareCommand } from "./command-declaration.ts";
 import { containerState, loadContainer } from "./container-state.ts";
+import { print } from "./output.ts";
 
 export const stateCommand = declareCommand({
   arguments: ["id"],
@@ -11,5 +12,5 @@ export const stateCommand = declareCommand({
 
 export function state(context: CommandContext, id: string): void {
   const container = loadContainer(context.root, id);
-  process.stdout.write(`${JSON.stringify(containerState(context.root, container), undefined, 2)}\n`);
+  print(`${JSON.stringify(containerState(context.root, container), undefined, 2)}\n`);
 }
