@@ -42,7 +42,8 @@ export async function events(
   if (containerStatus(context.root, container) === "stopped")
     throw new GantryError("failed-precondition", `container with id ${id} is not running`);
   const path = createCgroupManager().directoryPath(container.cgroupPath);
-  const print = (event: Record<string, unknown>): void => printText(`${stringifyExactJson(event)}
+  const print = (event: Record<string, unknown>): void =>
+    printText(`${stringifyExactJson(event)}
 `);
   if (once) {
     print({ type: "stats", id, data: eventStats(path) });
