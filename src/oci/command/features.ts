@@ -26,7 +26,7 @@ export function features(): Record<string, unknown> {
     linux: {
       namespaces: NAMESPACE_TYPES,
       capabilities: CAPABILITY_NAMES,
-      cgroup: { v1: true, v2: true, systemd: true, systemdUser: false, rdma: false },
+      cgroup: { v1: true, v2: true, systemd: true, systemdUser: false, rdma: true },
       seccomp: {
         enabled: true,
         actions: SECCOMP_ACTIONS,
