@@ -8,20 +8,28 @@ export function controllersOf(files: CgroupFiles, directory: string): Set<string
 }
 
 /**
- * Enables for the children of a group those of the wanted controllers that it has itself. One that the kernel refuses
- * (a group with processes of its own) stays off, and shows when a limit needs it.
+ * Enables for the children of a group those of the wanted controllers that it has itself. In a group with processes of
+ * its own none is: the kernel refuses most, and with one of the others (pids, cpu) it would make the group threaded, and
+ * those below it invalid. What stays off shows when a limit needs it.
  */
 export function enableControllers(files: CgroupFiles, directory: string, wanted: Iterable<string>): void {
   const available = controllersOf(files, directory);
   const enabled = words(files, join(directory, "cgroup.subtree_control"));
-  for (const controller of wanted) {
-    if (!available.has(controller) || enabled.has(controller)) continue;
+  const missing = [...wanted].filter((controller) => available.has(controller) && !enabled.has(controller));
+  if (missing.length === 0 || hasOwnProcesses(files, directory)) return;
+  for (const controller of missing) {
     try {
       files.write(join(directory, "cgroup.subtree_control"), `+${controller}`);
     } catch {
       // See above.
     }
   }
+}
+
+/** The root of all may have both; only it has no events. */
+function hasOwnProcesses(files: CgroupFiles, directory: string): boolean {
+  if (files.read(join(directory, "cgroup.events")) === undefined) return false;
+  return Boolean(files.read(join(directory, "cgroup.procs"))?.trim());
 }
 
 function words(files: CgroupFiles, path: string): Set<string> {

@@ -275,6 +275,15 @@ test("v2: an update happens as a whole or not at all", async () => {
   );
 });
 
+test("v2: a group with processes of its own is left as it is, and named when a limit needs a controller below it", async () => {
+  const { root, manager } = fakeTree(["v2"]);
+  await manager.create("/busy", {});
+  writeFileSync(join(root, "busy/cgroup.procs"), "1\n");
+  writeFileSync(join(root, "busy/cgroup.subtree_control"), "");
+  await manager.create("/busy/one", {});
+  assert.equal(readFileSync(join(root, "busy/cgroup.subtree_control"), "utf8"), "");
+});
+
 test("shares and weights", () => {
   assert.deepEqual([2, 1024, 262144, 1, 500_000].map(cpuWeightFromShares), [1, 100, 10000, 1, 10000]);
   let last = 0;

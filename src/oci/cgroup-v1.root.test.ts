@@ -124,3 +124,41 @@ test("removing gives up when it is told to", { skip: onV1 }, async () => {
   await group.remove(signal);
   await exited;
 });
+
+const disk = readFileSync("/proc/partitions", "utf8").match(
+  /^\s+(\d+)\s+(\d+)\s+\d+ (?:vd|sd|nvme\d+n)[a-z0-9]$/m,
+);
+const throttles =
+  existsSync("/sys/fs/cgroup/blkio/blkio.throttle.read_bps_device") && disk
+    ? false
+    : "no v1 controller of block I/O, or no disk";
+
+test(
+  "limits of devices are put back, those of a device without any taken away",
+  { skip: throttles },
+  async () => {
+    const device = { major: Number(disk?.[1]), minor: Number(disk?.[2]) };
+    const none = { major: 511, minor: 0 };
+    const file = "blkio.throttle.read_bps_device";
+    const group = await manager.create(`${parent}/disk`, {});
+    const limits = (rate: number) => ({ throttleReadBpsDevice: [{ ...device, rate }] });
+    const undo = await group.update({ blockIO: limits(1_000_000) });
+    const line = `${device.major}:${device.minor} 1000000`;
+    assert.equal(readLimit(group, "blkio", file), line);
+    await assert.rejects(
+      group.update({
+        blockIO: {
+          throttleReadBpsDevice: [
+            { ...device, rate: 5 },
+            { ...none, rate: 5 },
+          ],
+        },
+      }),
+      { kind: "failed-precondition", message: /no such device/ },
+    );
+    assert.equal(readLimit(group, "blkio", file), line);
+    await undo();
+    assert.equal(readLimit(group, "blkio", file), "");
+    await group.remove(signal);
+  },
+);

@@ -183,7 +183,7 @@ test(
   async () => {
     const group = await make("oom", { memory: { limit: 32 << 20, swap: 32 << 20 } });
     const procs = join(group.entries().unifiedDirectory ?? "", "cgroup.procs");
-    const hog = spawn("sh", ["-c", `echo 0 > ${procs}; exec tail -c 200000000 /dev/zero`], {
+    const hog = spawn("sh", ["-c", `echo 0 > ${procs}; exec dd if=/dev/zero of=/dev/null bs=200M count=1`], {
       stdio: "ignore",
     });
     assert.equal((await once(hog, "exit"))[1], "SIGKILL");

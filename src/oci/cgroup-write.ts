@@ -124,7 +124,7 @@ export async function applyUpdate(files: CgroupFiles, writes: readonly CgroupWri
   for (const write of writes) {
     const { directory, file } = write;
     const text = file.startsWith("devices.") ? undefined : files.read(join(directory, file));
-    if (text !== undefined) old.unshift({ directory, file, value: oldValue(text, write) });
+    if (text !== undefined) old.unshift({ ...write, value: oldValue(text, write) });
   }
   try {
     let quick: CgroupWrite[] = [];
@@ -180,11 +180,12 @@ async function restore(files: CgroupFiles, old: readonly CgroupWrite[]): Promise
 }
 
 /** True where the old value holds. A file of several lines takes one line at a time. */
-async function putBack(files: CgroupFiles, { directory, file, value }: CgroupWrite): Promise<boolean> {
+async function putBack(files: CgroupFiles, write: CgroupWrite): Promise<boolean> {
+  const { directory, file, value } = write;
   const path = join(directory, file);
   const holds = (): boolean => {
     const text = files.read(path);
-    return text === undefined || text.trim() === value;
+    return text === undefined || oldValue(text, write) === value;
   };
   if (holds()) return true;
   try {
