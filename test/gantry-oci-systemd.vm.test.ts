@@ -1,7 +1,17 @@
 /** gantry-oci with --systemd-cgroup, through the systemd of this host: in the virtual machine. */
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -19,13 +29,16 @@ after(() => {
   rmSync(base, { recursive: true, force: true });
 });
 
+/** Output goes to files: a container that runs on keeps what it was given. */
 function oci(args: string[]): { status: number | null; out: string; err: string } {
   const words = ["--root", root, "--systemd-cgroup", ...args];
-  const { status, stdout, stderr } = spawnSync(join(project, "bin/gantry-oci"), words, {
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  return { status, out: stdout, err: stderr };
+  const files = [join(base, "out"), join(base, "err")];
+  const [out = -1, err = -1] = files.map((path) => openSync(path, "w"));
+  const { status } = spawnSync(join(project, "bin/gantry-oci"), words, { stdio: ["ignore", out, err] });
+  closeSync(out);
+  closeSync(err);
+  const [outText = "", errText = ""] = files.map((path) => readFileSync(path, "utf8"));
+  return { status, out: outText, err: errText };
 }
 function ok(args: string[]): string {
   const { status, out, err } = oci(args);

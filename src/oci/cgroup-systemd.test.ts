@@ -75,6 +75,12 @@ function host(t: TestContext) {
     const [, pids] = properties.get("PIDs") ?? [];
     writeFileSync(join(directory, "cgroup.procs"), `${(pids as number[]).join("\n")}\n`);
   };
+  const place = systemd.onStart;
+  systemd.onStart = (unit, properties) => {
+    place(unit, properties);
+    const [, slice] = properties.get("Slice") ?? [];
+    properties.set("ControlGroup", ["s", join(dirname(unitGroup(`${String(slice)}:x:y`).path), unit)]);
+  };
   const units = createSystemdUnits({ addresses: [{ path: socket, isBus: false }] });
   t.after(async () => {
     units.close();
@@ -193,6 +199,13 @@ test("a unit in the way: one with processes is another's, one without is replace
   const group = await manager.create(PATH, {});
   assert.equal(holders.at(-1)?.ended, false);
   assert.ok(group.exists());
+});
+
+test("a unit of the same name in another slice is left alone", async (t) => {
+  const { manager, systemd } = host(t);
+  await manager.create("other.slice:gantry:id", {});
+  await assert.rejects(manager.create(PATH, {}), { kind: "already-exists" });
+  assert.ok(!systemd.calls.some((call) => call.startsWith("StopUnit")));
 });
 
 test("a scope is removed without systemd, a slice is not", async (t) => {

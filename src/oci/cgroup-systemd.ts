@@ -224,6 +224,15 @@ export class SystemdCgroup implements Cgroup {
     return Promise.resolve();
   }
 
+  /** Whether the unit of our name is a slice, or has its group elsewhere: in another slice there may be another's. */
+  async #isOthers(): Promise<boolean> {
+    const { unit, path } = this.#group;
+    if (this.#isSlice) return true;
+    const [property] = await this.#driver.units.read(unit, ["ControlGroup"]);
+    const [, [, where]] = property ?? ["", ["s", ""]];
+    return where !== "" && where !== path;
+  }
+
   async #letGo(): Promise<void> {
     const { holders } = this.#driver;
     const holder = holders.get(this.#group.unit);
@@ -247,7 +256,7 @@ export class SystemdCgroup implements Cgroup {
         if (attempt === 1 || (kind !== "already-exists" && kind !== "unavailable")) throw error;
         const inside = await this.#files.processes();
         if (holder && inside.includes(holder.pid)) return;
-        if (inside.length > 0 || (this.#isSlice && kind === "already-exists"))
+        if (inside.length > 0 || (kind === "already-exists" && (await this.#isOthers())))
           throw new GantryError("already-exists", `cgroup ${this.path}: unit ${unit} exists`, {
             cause: error,
           });
