@@ -21,7 +21,7 @@ export function verboseContainer(context: EngineContext, id: string): Record<str
   return {
     sandboxID: container.podSandboxId,
     pid: container.pid ?? 0,
-    cgroupPath: entry.cgroupPath,
+    cgroupPath: context.cgroups.directoryPath(entry.cgroupPath),
     snapshotter: context.snapshotter.name,
     snapshotKey: container.id,
     rootfs: context.snapshotter.mount(container.id),
