@@ -38,6 +38,8 @@ test("what is wrong is named by its path", () => {
     ["ociVersion", "2.0.0"],
     ["ociVersion", 1],
     ["root.path", ""],
+    ["linux.rootfsPropagation", "rrshared"],
+    ["linux.gidMappings", [{ containerID: 0, hostID: 0, size: 1 }]],
     ["process.cwd", "relative"],
     ["process.user.uid", -1],
     ["process.user.uid", 4294967296],

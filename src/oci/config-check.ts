@@ -13,6 +13,7 @@ import { jsonFault } from "./json-fault.ts";
 import { NAMESPACE_TYPES, type Process, type Resources, type Spec } from "./runtime-spec.ts";
 
 const MAX_TEXT = 16 << 20;
+const PROPAGATIONS = ["shared", "slave", "private", "unbindable"];
 const MAX_ID = 2 ** 32 - 2;
 
 const int = v.pipe(v.number(), v.integer("Expected an integer"));
@@ -204,7 +205,7 @@ const specSchema = v.object({
       devices: o(v.array(device)),
       cgroupsPath: o(text),
       resources: o(resources),
-      rootfsPropagation: o(text),
+      rootfsPropagation: o(v.picklist(["", ...PROPAGATIONS, ...PROPAGATIONS.map((word) => `r${word}`)])),
       seccomp: o(kernel.seccomp),
       sysctl: stringMap,
       maskedPaths: strings,
@@ -295,5 +296,6 @@ function checkNamespaces(spec: Spec, name: string): void {
   });
   if (spec.hostname && !has("uts")) fail("hostname: needs a UTS namespace");
   if (spec.domainname && !has("uts")) fail("domainname: needs a UTS namespace");
-  if (spec.linux?.uidMappings?.length && !has("user")) fail("linux.uidMappings: needs a user namespace");
+  for (const member of ["uidMappings", "gidMappings"] as const)
+    if (spec.linux?.[member]?.length && !has("user")) fail(`linux.${member}: needs a user namespace`);
 }
