@@ -38,3 +38,29 @@ test("shim and executor pass their tests under the sanitizers", { timeout: 280_0
   assert.ok(passed >= 80, `${passed} passed\n${stdout}`);
   assert.equal(code, 0, stdout);
 });
+
+/** Of the addon alone; what they start is small. Those of programs and their ends wait for the clock. */
+const ADDON_TESTS = ["label.root", "mount.root", "mount", "namespace.root", "notify", "small-files"];
+
+test("the addon passes its tests under the sanitizers", { timeout: 280_000 }, async () => {
+  const made = await runCommand("make", ["-s", "-C", "native", "SANITIZE=1", "addon-sanitize"], {
+    cwd: project,
+  });
+  assert.equal(made.code, 0, made.stderr);
+  const library = (await runCommand("gcc", ["-print-file-name=libasan.so"])).stdout.trim();
+  const files = ADDON_TESTS.map((name) => join("src/native", `${name}.test.ts`));
+  const { code, stdout } = await runCommand(process.execPath, ["--test", "--test-reporter=tap", ...files], {
+    cwd: project,
+    env: {
+      ...process.env,
+      NODE_TEST_CONTEXT: undefined,
+      GANTRY_NATIVE_DIR: join(project, "native/build-sanitize/addon"),
+      LD_PRELOAD: library,
+      /* Node keeps what it has until its end. */
+      ASAN_OPTIONS: "detect_leaks=0",
+    },
+    timeoutMs: 270_000,
+  });
+  assert.equal(code, 0, stdout);
+  assert.ok(Number(/^# pass (\d+)$/m.exec(stdout)?.[1] ?? 0) >= 20, stdout);
+});

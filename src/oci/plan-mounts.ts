@@ -33,10 +33,10 @@ export interface MountSources {
 /** The kernel's limit for a path, with its NUL. */
 const PATH_MAX = 4096;
 
-/** A path in the root, in its shortest form. */
-export function rootPath(path: string): string {
+/** A path in the root, in its shortest form. @param what it is, for messages. */
+export function rootPath(path: string, what = "path"): string {
   if (Buffer.byteLength(path) >= PATH_MAX)
-    throw new GantryError("invalid-argument", `path ${JSON.stringify(path.slice(0, 60))}… is too long`);
+    throw new GantryError("invalid-argument", `${what} ${JSON.stringify(path.slice(0, 60))}… is too long`);
   if (path.includes("\0"))
     throw new GantryError("invalid-argument", `path ${JSON.stringify(path)} has a NUL`);
   return posix.normalize(`/${path}`).replace(/(?<=.)\/$/, "");
@@ -257,7 +257,7 @@ export function addDeviceBind(plan: PlanWriter, path: string): void {
 
 /** @throws GantryError invalid-argument or unimplemented, naming the mount's destination. */
 export function addMount(plan: PlanWriter, mount: Mount, sources: MountSources): void {
-  const target = rootPath(mount.destination);
+  const target = rootPath(mount.destination, "mount destination");
   if (mount.type === "image") {
     addImage(plan, mount, target, sources);
     return;

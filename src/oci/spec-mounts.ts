@@ -121,7 +121,7 @@ function imageMount(mount: SpecMount): Mount {
 }
 
 function cleanDestination(path: string): string {
-  const clean = path.startsWith("/") ? rootPath(path) : "/";
+  const clean = path.startsWith("/") ? rootPath(path, "mount destination") : "/";
   if (clean === "/") {
     throw new GantryError(
       "invalid-argument",
