@@ -29,6 +29,7 @@ import { CREATE_OPTIONS, type CreateOptions } from "./create-options.ts";
 import { entriesWithClass, grantedProcess, netDeviceMoves } from "./launch-preparation.ts";
 import { type HookState, runPoststopHooks } from "./hooks.ts";
 import { launch, launchAndStay, type LaunchedChild, type LaunchOptions } from "./launcher.ts";
+import { listenDescriptors, withListenDescriptors } from "./socket-activation.ts";
 import { writePidFile } from "./pid-file.ts";
 
 const REMOVE_TIMEOUT_MS = 10_000;
@@ -89,7 +90,9 @@ async function makeContainer<T extends { pid: number }>(
     const { consoleAddon } = await import("../../native/console.ts");
     const fifo = fifoPath(root, id);
     consoleAddon.makeFifo(fifo, 0o600);
-    const process = spec.process && grantedProcess(spec.process, log);
+    const listening = listenDescriptors();
+    const preserveFds = listening + options.preserveFds;
+    const process = spec.process && withListenDescriptors(grantedProcess(spec.process, log), listening);
     const plan = planForContainer(withFollowedSources(process ? { ...spec, process } : spec, bundle), {
       rootfs: { type: "bind", source: rootfs, readonly: false },
       cgroup: entriesWithClass(cgroup.entries(), spec, id),
@@ -99,7 +102,7 @@ async function makeContainer<T extends { pid: number }>(
       // Without a process there is a container all the same, which ends when it is started.
       command: process ? "exec" : "end",
       noPivot: options.noPivot,
-      preserveFds: options.preserveFds,
+      preserveFds,
       hookState: state,
       ...mountLabel(spec),
       ...(hasHooks(spec) ? { rootfsTarget: rootfs } : {}),
@@ -108,7 +111,7 @@ async function makeContainer<T extends { pid: number }>(
     hooked = true;
     const launched = start({
       plan,
-      preserveFds: options.preserveFds,
+      preserveFds,
       ...(spec.process?.terminal && options.consoleSocket
         ? { consoleSocket: resolve(options.consoleSocket) }
         : {}),

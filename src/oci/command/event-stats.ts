@@ -6,9 +6,10 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { GantryError } from "../../base/errors.ts";
 import { kernelCgroupFiles } from "../cgroup-files.ts";
-import { findHierarchies } from "../cgroup-hierarchies.ts";
+import { createCgroupManager } from "../cgroup-manager.ts";
 import { statsOfV1 } from "./event-stats-v1.ts";
 import { statsOfV2 } from "./event-stats-v2.ts";
+import { groupDirectories } from "./group-directories.ts";
 
 /** As large as the kernel's counters are: a bigint beyond 2^53. */
 export type Counter = number | bigint;
@@ -31,30 +32,27 @@ function hugepageSizes(): string[] {
   }
 }
 
-/** @param path of the group. @throws GantryError not-found where there is no such group. */
-export function eventStats(path: string, root = "/sys/fs/cgroup"): Shape {
+/** @param cgroupPath as it is stored. @throws GantryError not-found where there is no such group. */
+export function eventStats(cgroupPath: string): Shape {
   const files = kernelCgroupFiles;
-  const hierarchies = findHierarchies(root, files);
-  const directoryOf = (controller: string): string | undefined =>
-    hierarchies.version === "v2" ? hierarchies.unified : hierarchies.v1.get(controller);
+  const { version, v1, unified } = groupDirectories(cgroupPath);
   const read: ReadStat = (controller, file) => {
-    const directory = directoryOf(controller);
-    return directory === undefined ? undefined : files.read(join(directory, path, file));
+    const directory =
+      version === "v2" ? unified : v1.find(({ controllers }) => controllers.includes(controller))?.directory;
+    return directory === undefined ? undefined : files.read(join(directory, file));
   };
-  const listing = hierarchies.unified ?? hierarchies.v1Roots[0] ?? root;
-  if (files.read(join(listing, path, "cgroup.procs")) === undefined)
-    throw new GantryError("not-found", `cgroup ${path} does not exist`);
-  return hierarchies.version === "v2" ? statsOfV2(read, hugepageSizes()) : statsOfV1(read, hugepageSizes());
+  const directory = unified ?? v1[0]?.directory ?? "";
+  if (files.read(join(directory, "cgroup.procs")) === undefined)
+    throw new GantryError("not-found", `cgroup ${cgroupPath} does not exist`);
+  return version === "v2" ? statsOfV2(read, hugepageSizes()) : statsOfV1(read, hugepageSizes());
 }
 
 /** How often the OOM killer has killed a process of the group; 0 where that is not counted. */
-export function oomKills(path: string, root = "/sys/fs/cgroup"): number {
-  const files = kernelCgroupFiles;
-  const hierarchies = findHierarchies(root, files);
-  const v1 = hierarchies.v1.get("memory");
-  const file =
-    v1 !== undefined
-      ? join(v1, path, "memory.oom_control")
-      : join(hierarchies.unified ?? root, path, "memory.events");
-  return Number(/^oom_kill (\d+)$/m.exec(files.read(file) ?? "")?.[1] ?? 0);
+export function oomKills(cgroupPath: string): number {
+  const cgroup = createCgroupManager().load(cgroupPath);
+  const directory = cgroup.memoryDirectory();
+  if (directory === undefined) return 0;
+  const read = (file: string): string | undefined => kernelCgroupFiles.read(join(directory, file));
+  const text = read("memory.events") ?? read("memory.oom_control") ?? "";
+  return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
 }

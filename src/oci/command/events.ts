@@ -10,7 +10,6 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { errorKind, errorMessage, GantryError } from "../../base/errors.ts";
-import { createCgroupManager } from "../cgroup-manager.ts";
 import { stringifyExactJson } from "../exact-json.ts";
 import type { CommandContext } from "./command-context.ts";
 import { declareCommand } from "./command-declaration.ts";
@@ -41,25 +40,25 @@ export async function events(
     throw new GantryError("invalid-argument", "duration interval must be greater than 0");
   if (containerStatus(context.root, container) === "stopped")
     throw new GantryError("failed-precondition", `container with id ${id} is not running`);
-  const path = createCgroupManager().directoryPath(container.cgroupPath);
+  const { cgroupPath } = container;
   const print = (event: Record<string, unknown>): void =>
     printText(`${stringifyExactJson(event)}
 `);
   if (once) {
-    print({ type: "stats", id, data: eventStats(path) });
+    print({ type: "stats", id, data: eventStats(cgroupPath) });
     return;
   }
-  let kills = oomKills(path);
+  let kills = oomKills(cgroupPath);
   let next = Date.now() + intervalMs;
   for (;;) {
     const alive = isAlive(container);
-    const now = oomKills(path);
+    const now = oomKills(cgroupPath);
     for (; kills < now; kills++) print({ type: "oom", id });
     if (!alive) return;
     if (Date.now() >= next) {
       next += intervalMs;
       try {
-        print({ type: "stats", id, data: eventStats(path) });
+        print({ type: "stats", id, data: eventStats(cgroupPath) });
       } catch (error) {
         if (errorKind(error) === "not-found") return;
         context.log.warn(errorMessage(error));

@@ -3,27 +3,29 @@
  * hierarchy; "CONTROLLER[,CONTROLLER]:PATH" for those of v1 that have the controller.
  */
 import { existsSync } from "node:fs";
-import { dirname, join, normalize, relative } from "node:path";
+import { join, normalize, relative } from "node:path";
 import { GantryError } from "../../base/errors.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
 import type { CgroupEntries } from "../cgroup.ts";
+import { groupDirectories } from "./group-directories.ts";
 
-/** @throws GantryError invalid-argument for a path that leaves the container's group, not-found for one that is not there. */
+/**
+ * @param cgroupPath the container's, as it is stored.
+ * @throws GantryError invalid-argument for a path that leaves the container's group, not-found for one that is not there.
+ */
 export function execCgroupEntries(
-  containerPath: string,
+  cgroupPath: string,
   initPid: number,
   wanted: readonly string[],
 ): CgroupEntries {
-  const manager = createCgroupManager();
-  const group = manager.load(containerPath);
-  if (wanted.length === 0) return group.execEntries(initPid);
-  const own = group.entries();
+  if (wanted.length === 0) return createCgroupManager().load(cgroupPath).execEntries(initPid);
+  const own = groupDirectories(cgroupPath);
   const paths = new Map<string, string>();
   for (const text of wanted) {
     const colon = text.indexOf(":");
     const controllers = colon < 0 ? [""] : text.slice(0, colon).split(",");
     const path = checkedPath(text.slice(colon + 1), text);
-    if (colon >= 0 && manager.version === "v2")
+    if (colon >= 0 && own.version === "v2")
       throw new GantryError("invalid-argument", `--cgroup ${text}: there are no controllers to choose on v2`);
     for (const controller of controllers) {
       if (paths.has(controller))
@@ -33,19 +35,17 @@ export function execCgroupEntries(
   }
   const everywhere = paths.get("");
   const unused = new Set([...paths.keys()].filter((controller) => controller !== ""));
-  const tasksFiles = own.tasksFiles.map((file) => {
-    const controllers = controllersOf(file, manager.directoryPath(containerPath));
+  const tasksFiles = own.v1.map(({ directory, controllers }) => {
     const chosen = controllers.find((controller) => paths.has(controller));
     for (const controller of controllers) unused.delete(controller);
-    return join(existing(dirname(file), (chosen && paths.get(chosen)) ?? everywhere), "tasks");
+    return join(existing(directory, (chosen && paths.get(chosen)) ?? everywhere), "tasks");
   });
   const [unknown] = unused;
   if (unknown !== undefined)
     throw new GantryError("not-found", `--cgroup ${unknown}: there is no hierarchy with this controller`);
-  const { unifiedDirectory } = own;
-  return unifiedDirectory === undefined
+  return own.unified === undefined
     ? { tasksFiles }
-    : { unifiedDirectory: existing(unifiedDirectory, everywhere), tasksFiles };
+    : { unifiedDirectory: existing(own.unified, everywhere), tasksFiles };
 }
 
 function checkedPath(path: string, text: string): string {
@@ -59,10 +59,4 @@ function existing(directory: string, path: string | undefined): string {
   const group = join(directory, path ?? "");
   if (!existsSync(group)) throw new GantryError("not-found", `--cgroup: ${group} does not exist`);
   return group;
-}
-
-/** Of ".../cpu,cpuacct/container/tasks": the hierarchy's directory is named after them. */
-function controllersOf(tasksFile: string, containerPath: string): string[] {
-  const root = dirname(tasksFile).slice(0, -containerPath.length || undefined);
-  return (root.split("/").at(-1) ?? "").split(",");
 }

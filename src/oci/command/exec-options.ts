@@ -30,7 +30,7 @@ export const EXEC_OPTIONS = {
   "preserve-fds": {
     kind: "count",
     value: "n",
-    help: "descriptors after standard error, and after those of $LISTEN_FDS, that the process gets",
+    help: "descriptors after standard error that the process gets",
   },
 } as const satisfies OptionTable;
 

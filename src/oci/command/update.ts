@@ -82,9 +82,8 @@ function fromFile(path: string): Resources {
   } catch (error) {
     throw new GantryError("invalid-argument", `${name}: ${errnoCode(error) ?? String(error)}`);
   }
-  const { devices, ...resources } = parseResources(text, name);
-  if (devices !== undefined)
-    throw new GantryError("invalid-argument", `${name}: devices: access to devices cannot be updated`);
+  // Engines send all resources that they know of the container; access to devices is not among what is changed.
+  const { devices: _devices, ...resources } = parseResources(text, name);
   return resources;
 }
 
