@@ -96,6 +96,8 @@ export function loadContainer(root: string, id: string): StoredContainer {
     return parseExactJson(readFileSync(path, "utf8")) as StoredContainer;
   } catch (error) {
     if (errnoCode(error) === "ENOENT") throw new GantryError("not-found", `container "${id}" does not exist`);
+    if (error instanceof SyntaxError)
+      throw new GantryError("data-loss", `container "${id}": ${path} is damaged: ${error.message}`);
     throw error;
   }
 }

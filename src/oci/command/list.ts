@@ -35,7 +35,7 @@ export function list(context: CommandContext, format: "table" | "json", quiet: b
       return [{ ...state, owner: ownerOf(containerDirectory(context.root, id)) }];
     } catch (error) {
       // One that cannot be read hides no other; one that has just been deleted is not missed.
-      if (errorKind(error) !== "not-found") context.log.warn(`container "${id}": ${errorMessage(error)}`);
+      if (errorKind(error) !== "not-found") context.log.warn(errorMessage(error));
       return [];
     }
   });
