@@ -31,7 +31,7 @@ export const EXECUTOR_PAGE: ManualPage = {
       "gantry-oci makes containers of bundles: directories with a config.json and a root filesystem. It is the executor of gantryd as a command, with the options that other OCI runtimes have.",
     ],
     "EXIT STATUS": [
-      "run and exec in the foreground exit as the process did. A failure is one line on standard error and in the log, and exit status 1.",
+      "run and exec in the foreground exit as the process did, with 128 and the signal's number for a death by signal. A failure is one line on standard error and in the log, and exit status 1, or 255 of exec, or 3 where there is no such command.",
     ],
     FILES: ["/run/gantry-oci: state of containers."],
     "SEE ALSO": ["gantryd(8)"],

@@ -189,7 +189,7 @@ const CONFIGURATIONS: Record<string, [string, RegExp]> = {
   ],
   "a destination of 70 kB": [
     config(mount({ destination: `/${"x".repeat(70_000)}` })),
-    /mount.*(too long|invalid)/,
+    /(too long|invalid)/,
   ],
   "a source of 70 kB": [
     config(mount({ type: "bind", source: `/${"x".repeat(70_000)}`, options: ["bind"] })),
@@ -197,7 +197,7 @@ const CONFIGURATIONS: Record<string, [string, RegExp]> = {
   ],
   "many directories in a destination": [
     config(mount({ destination: "/d".repeat(35_000) })),
-    /mount.*(too long|invalid)/,
+    /(too long|invalid)/,
   ],
   "a destination of cyclic links": [
     config(mount({ destination: "/loop-a/x" })),
