@@ -187,10 +187,7 @@ const CONFIGURATIONS: Record<string, [string, RegExp]> = {
     config(processMembers({ rlimits: [{ type: "RLIMIT_CORE", soft: 2, hard: 1 }] })),
     /invalid argument|soft/,
   ],
-  "a destination of 70 kB": [
-    config(mount({ destination: `/${"x".repeat(70_000)}` })),
-    /(too long|invalid)/,
-  ],
+  "a destination of 70 kB": [config(mount({ destination: `/${"x".repeat(70_000)}` })), /(too long|invalid)/],
   "a source of 70 kB": [
     config(mount({ type: "bind", source: `/${"x".repeat(70_000)}`, options: ["bind"] })),
     /(too long|invalid)/,
