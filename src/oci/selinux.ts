@@ -3,7 +3,6 @@
  * containers and their files (lxc_contexts), and whether a label is one of the policy.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { GantryError } from "../base/errors.ts";
 
@@ -51,7 +50,9 @@ export class Selinux {
   /** @throws GantryError invalid-argument for a label that the policy does not have. */
   async check(label: string): Promise<void> {
     try {
-      await writeFile(join(this.#selinuxfs, "context"), label, { flag: "r+" });
+      await process
+        .getBuiltinModule("node:fs/promises")
+        .writeFile(join(this.#selinuxfs, "context"), label, { flag: "r+" });
     } catch (error) {
       throw new GantryError("invalid-argument", `SELinux label "${label}" is not one of the host's policy`, {
         cause: error,
