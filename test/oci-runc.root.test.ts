@@ -244,7 +244,8 @@ test("events: every name that runc has, nested alike", () => {
     typeof value !== "object" || value === null || Array.isArray(value)
       ? [`${path} ${Array.isArray(value) ? "list" : typeof value}`]
       : Object.entries(value).flatMap(([key, member]) => names(member, `${path}.${key}`));
-  const mayBeZero = /\.(blkio|throttling|usage|max|cache|periods|current|percpu\w*|limit)\b[^.]*$/;
+  const mayBeZero =
+    /\.(blkio|hugetlb|throttling)\.|\.pids\.|\.(usage|max|cache|total|percpu\w*) (number|list)$/;
   const certain = (event: unknown): string[] =>
     names(event)
       .filter((name) => !mayBeZero.test(name))
