@@ -85,6 +85,29 @@ describe("the Debian package", () => {
     assert.deepEqual(stdout.trim().split(" ").slice(0, 2), ["default", "check"]);
   });
 
+  test("a purge keeps everything while a pod without containers is left, or a volume is mounted", async () => {
+    const postrm = join(import.meta.dirname, "../deploy/debian/postrm");
+    // In a mount namespace of its own nothing of the host is in its way.
+    const { code, stdout, stderr } = await runCommand("unshare", [
+      "--mount",
+      "sh",
+      "-ec",
+      `for place in /run /var/lib /sys/kernel/security; do mount -t tmpfs none $place; done
+       mkdir -p /run/gantry/pods/1 /var/lib/gantry/content /var/lib/volume
+       touch /run/gantry/pods/1/net /var/lib/gantry/content/blob /var/lib/volume/data
+       mount --bind /proc/self/ns/net /run/gantry/pods/1/net
+       sh ${postrm} purge; echo "with a pod: $(ls /var/lib/gantry)"
+       umount /run/gantry/pods/1/net
+       mount --bind /var/lib/volume /var/lib/gantry/content
+       sh ${postrm} purge; echo "with a volume: $(ls /var/lib/volume)"
+       umount /var/lib/gantry/content
+       sh ${postrm} purge; ls /run/gantry /var/lib/gantry || true`,
+    ]);
+    assert.equal(code, 0, stderr);
+    assert.equal(stdout, "with a pod: content\nwith a volume: data\n");
+    assert.equal(stderr.match(/is kept/g)?.length, 2, stderr);
+  });
+
   test("has maintainer scripts that a shell can read", async () => {
     for (const script of ["preinst", "postinst", "prerm", "postrm"]) {
       const { stdout } = await runCommand("dpkg-deb", ["--info", path, script]);
