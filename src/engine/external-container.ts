@@ -16,6 +16,7 @@ import { stringifyExactJson } from "../oci/exact-json.ts";
 import { BUNDLE, externalConfig } from "../oci/external/external-bundle.ts";
 import { runtimeLogMessage } from "../oci/external/external-log.ts";
 import { consolePath, externalExecPlan, externalInitPlan } from "../oci/external/external-plan.ts";
+import { removeUnmounted } from "../oci/external/external-state.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
 import type { Shim, ShimExec } from "../shim/shim.ts";
 import { joinedSpec } from "./container-plan.ts";
@@ -190,21 +191,20 @@ export async function deleteExternal(context: EngineContext, { container }: Cont
   if (container.externalHandler === undefined) return;
   const bundle = bundlePath(context, container.id);
   if (!existsSync(bundle)) return;
+  const told =
+    (what: string) =>
+    (error: unknown): void =>
+      context.log.warn({ containerId: container.id, err: errorMessage(error) }, what);
   try {
     await externalHandler(context, container).external.delete(container.id);
   } catch (error) {
-    context.log.warn(
-      { containerId: container.id, err: errorMessage(error) },
-      "the runtime has not deleted a container",
-    );
+    told("the runtime has not deleted a container")(error);
   }
   failpoint("external:delete");
   // The state of a handler that is configured no more, where it is by default.
-  await rm(join(context.stateDirectory, "runtimes", container.externalHandler, container.id), {
-    recursive: true,
-    force: true,
-  });
-  await rm(bundle, { recursive: true, force: true });
+  const state = join(context.stateDirectory, "runtimes", container.externalHandler, container.id);
+  for (const path of [state, bundle])
+    await removeUnmounted(path).catch(told("a directory of a container stays behind"));
 }
 
 /** Deletes a bundle that belongs to no record. */
@@ -214,5 +214,5 @@ export async function discardBundle(context: EngineContext, id: string): Promise
       await external.delete(id).catch((error: unknown) => {
         throw wrapError(`bundle "${id}"`, error);
       });
-  await rm(bundlePath(context, id), { recursive: true, force: true });
+  await removeUnmounted(bundlePath(context, id));
 }

@@ -4,7 +4,6 @@
  * by the shim, whose children the container's processes become; see external-plan.ts.
  */
 import { accessSync, constants } from "node:fs";
-import { rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { errnoCode, GantryError } from "../../base/errors.ts";
 import { runProgram } from "../../native/program.ts";
@@ -12,6 +11,7 @@ import { stringifyExactJson } from "../exact-json.ts";
 import type { Resources } from "../runtime-spec.ts";
 import { parseFeatures, type ExternalFeatures } from "./external-features.ts";
 import { runtimeMessage } from "./external-log.ts";
+import { removeUnmounted } from "./external-state.ts";
 
 export interface ExternalRuntimeOptions {
   /** Of the handler. */
@@ -101,7 +101,7 @@ export class ExternalRuntime {
       await this.#run(["delete", "--force", id]);
     } finally {
       // What it has not deleted, nobody will: its name is not used again.
-      await rm(join(this.options.root, id), { recursive: true, force: true });
+      await removeUnmounted(join(this.options.root, id));
     }
   }
 
