@@ -124,6 +124,16 @@ test("a systemd that is absent is told with each socket that was tried, and foun
   ]);
 });
 
+test("calls that come together share one connection, the first and the one after its end", async (t) => {
+  const { systemd, units } = open(t);
+  const names = ["a.scope", "b.scope", "c.scope"];
+  await Promise.all(names.map((unit) => units.start(unit, [])));
+  assert.equal(systemd.connections, 1);
+  systemd.hangUp();
+  await Promise.all(names.map((unit) => units.stop(unit)));
+  assert.equal(systemd.connections, 2);
+});
+
 test("a connection that ends is opened again; a call that may be made twice is, another fails", async (t) => {
   const { systemd, units } = open(t);
   await units.start("a.scope", []);

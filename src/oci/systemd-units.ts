@@ -153,10 +153,12 @@ class Units implements SystemdUnits {
 
   /** @throws GantryError unavailable, naming each socket that was tried. */
   async #connect(): Promise<BusConnection> {
-    const known = await this.#connection?.catch(() => undefined);
+    const last = this.#connection;
+    const known = await last?.catch(() => undefined);
     if (known && !known.closed) return known;
-    this.#connection = this.#open();
-    return await this.#connection;
+    // Of calls that come together, the first opens for all: one that nobody keeps would never be closed.
+    if (this.#connection === last) this.#connection = undefined;
+    return await (this.#connection ??= this.#open());
   }
 
   async #open(): Promise<BusConnection> {
