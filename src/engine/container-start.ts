@@ -145,11 +145,10 @@ async function launch(context: EngineContext, entry: ContainerEntry, signal: Abo
     signal,
   );
   const shim = external ? await explainingStart(context, entry, starting) : await starting;
+  undo.push("end shim", () => context.shims.discard(container.id));
   await cgroup.entered();
-  if (spec.hooks?.poststart && !external) {
-    undo.push("end shim", () => context.shims.discard(container.id));
+  if (spec.hooks?.poststart && !external)
     await runHostHooks(context, container, spec, "poststart", shim.initPid, signal);
-  }
   undo.disarm();
   return shim;
 }

@@ -146,6 +146,15 @@ test("a start that is repeated finds the container running", async () => {
   assert.equal(parts.asked.filter((step) => step === "shim start").length, 1);
 });
 
+test("a start that fails when the process is there ends its shim", async () => {
+  const pod = await engine.runPodSandbox(podConfig(), "", never);
+  const id = await engine.createContainer(pod, containerConfig(), never);
+  parts.failAt = "enter cgroup";
+  await assert.rejects(engine.startContainer(id, never));
+  assert.ok(!parts.shims.has(id));
+  assert.deepEqual(parts.asked.slice(-3), ["enter cgroup", "discard shim", "remove cgroup"]);
+});
+
 test("a failed start leaves an exited container with the reason StartError", async () => {
   const pod = await engine.runPodSandbox(podConfig(), "", never);
   const id = await engine.createContainer(pod, containerConfig(), never);

@@ -282,7 +282,9 @@ export class FakeParts {
     const cgroup: Partial<Cgroup> = {
       entries: () => ({ tasksFiles: [] }),
       execEntries: () => ({ tasksFiles: [] }),
-      entered: () => Promise.resolve(),
+      entered: async () => {
+        if (this.failAt === "enter cgroup") await this.#ask("enter cgroup");
+      },
       memoryDirectory: () => undefined,
       kill: () => Promise.resolve(),
       remove: async () => this.#ask("remove cgroup"),

@@ -163,6 +163,15 @@ test("a limit of one process is put off until the holder has gone", async (t) =>
   assert.deepEqual([read("pids.max"), property("TasksMax")], ["1", "1"]);
 });
 
+test("a limit that was put off is dropped with a first process that has ended, and its unit", async (t) => {
+  const { root, manager, systemd, holders } = host(t);
+  const group = await manager.create(PATH, { pids: { limit: 1 } });
+  systemd.units.delete(SCOPE);
+  rmSync(join(root, DIRECTORY), { recursive: true });
+  await group.entered();
+  assert.equal(holders[0]?.ended, true);
+});
+
 test("a creation that fails leaves no holder, no unit and no directory", async (t) => {
   const { root, manager, systemd, holders, refused } = host(t);
   const failed = async (pattern: RegExp): Promise<void> => {

@@ -128,7 +128,13 @@ export class SystemdCgroup implements Cgroup {
     if (!holder) return;
     this.#driver.holders.delete(this.#group.unit);
     await holder.end();
-    if (holder.afterwards) await this.update(holder.afterwards);
+    if (!holder.afterwards) return;
+    try {
+      await this.update(holder.afterwards);
+    } catch (error) {
+      // A first process that has ended by now has taken the unit with it: nothing is left to limit.
+      if ((await this.processes()).length > 0) throw error;
+    }
   }
 
   hold(): Promise<void> {
