@@ -123,6 +123,13 @@ test("no call of the runtime's own stands in the way, whatever the filter asks o
   await agent.state();
 });
 
+test("a deadline process, which cannot have the thread that hands the listener over, gets its policy afterwards", () => {
+  const times = { runtime: 1_000_000, deadline: 10_000_000, period: 20_000_000 };
+  const scheduler = { policy: "SCHED_DEADLINE", ...times };
+  bundle.configure(["calls"], { scheduler }, { seccomp: notify(["getppid", "mkdir", "mkdirat"]) });
+  assert.deepEqual(bundle.run("deadline"), { code: 0, out: "getppid 4711\nmkdir -1 errno 99\n", err: "" });
+});
+
 test("without an agent the container is not made", () => {
   const missing = `${bundle.base}/nobody`;
   bundle.configure(["true"], {}, { seccomp: notify(["mkdir"], { listenerPath: missing }) });

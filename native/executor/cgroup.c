@@ -6,13 +6,17 @@
 #include <linux/magic.h>
 #include <sys/statfs.h>
 
-/* Through no link, and on a filesystem of control groups: whatever lies there, nothing else is written to. */
+/*
+ * Through no link, and on a filesystem of control groups, or resctrl, whose classes are entered alike:
+ * whatever lies there, nothing else is written to.
+ */
 static int open_tasks(const char *file) {
     int fd = call_openat2(AT_FDCWD, file, O_WRONLY, 0, RESOLVE_NO_SYMLINKS);
     struct statfs filesystem;
     if (fd < 0) return -1;
     if (fstatfs(fd, &filesystem) == 0 &&
-        (filesystem.f_type == CGROUP_SUPER_MAGIC || filesystem.f_type == CGROUP2_SUPER_MAGIC))
+        (filesystem.f_type == CGROUP_SUPER_MAGIC || filesystem.f_type == CGROUP2_SUPER_MAGIC ||
+         filesystem.f_type == RDTGROUP_SUPER_MAGIC))
         return fd;
     close(fd);
     errno = ENOTSUP;

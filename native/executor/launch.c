@@ -165,7 +165,7 @@ static int await(struct launch *launch, enum channel_kind wanted) {
     }
 }
 
-/* Takes the listener of the process's filter to its agent; only then the process goes on. */
+/* Takes the listener of the process's filter to its agent. The process waits for the next RELEASE. */
 static int hand_over(struct launch *launch, const struct wire_record *record) {
     struct plan_context *context = &launch->context;
     PLAN_FD agent = agent_connect(context, record);
@@ -174,7 +174,7 @@ static int hand_over(struct launch *launch, const struct wire_record *record) {
         return -1;
     close_fd(&launch->listener);
     context->listened = true;
-    return channel_signal(context->sync, CHANNEL_RELEASE) < 0 ? plan_fail(context, "sendmsg", NULL) : 0;
+    return 0;
 }
 
 /* The launcher's walk, up to the gate or to the process's exec. */

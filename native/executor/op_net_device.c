@@ -47,7 +47,7 @@ static int open_sockets(int *route, int *query) {
 
 /* Sockets of another network namespace. The caller has one thread, and is in its own again afterwards. */
 static int open_sockets_there(struct plan_context *context, int there, int *route, int *query) {
-    PLAN_FD here = openat(procfs_root(context), "self/ns/net", O_RDONLY | O_CLOEXEC);
+    PLAN_FD here = procfs_follow(context, "self/ns/net", O_RDONLY);
     if (here < 0 || setns(there, CLONE_NEWNET) < 0) return -1;
     int result = open_sockets(route, query);
     int error = errno;
@@ -92,9 +92,8 @@ int op_net_device(struct plan_context *context, const struct wire_record *record
     char path[64];
     if (!procfs_process_name(context, "ns/net", path, sizeof(path))) return plan_malformed(context);
     PLAN_FD here = -1, here_query = -1, there_route = -1, there_query = -1;
-    /* A magic link, below a procfs root that has been verified. */
-    PLAN_FD there = procfs_root(context) < 0 ? -1 : openat(procfs_root(context), path, O_RDONLY | O_CLOEXEC);
-    if (there < 0) return plan_fail(context, "openat", path);
+    PLAN_FD there = procfs_follow(context, path, O_RDONLY);
+    if (there < 0) return plan_fail(context, "openat2", path);
     if (open_sockets(&here, &here_query) < 0 ||
         open_sockets_there(context, there, &there_route, &there_query) < 0)
         return plan_fail(context, "socket", host);

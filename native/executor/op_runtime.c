@@ -64,8 +64,8 @@ static void end_children(struct plan_context *context) {
 static void keep_output(struct plan_context *context, const char *log) {
     struct stat status;
     if (log[0] == 0 || fstat(2, &status) < 0 || !S_ISFIFO(status.st_mode)) return;
-    /* A magic link, below a procfs root that has been verified. The pipe's other end is our launcher's. */
-    PLAN_FD pipe = openat(procfs_root(context), "self/fd/2", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    /* The pipe's other end is our launcher's. */
+    PLAN_FD pipe = procfs_follow(context, "self/fd/2", O_RDONLY | O_NONBLOCK);
     PLAN_FD file = open(log, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (pipe < 0 || file < 0) return;
     char bytes[4096];

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "wire.h"
 
-#define PLAN_FINGERPRINT 0xb4dc03d5u
+#define PLAN_FINGERPRINT 0xd72319deu
 
 #define PLAN_HEADER_MAGIC 0x4e4c5047u
 #define PLAN_HEADER_BYTES 0x10u
@@ -97,7 +97,7 @@ enum plan_code {
     PLAN_OP_CHECK_COMMAND = 64,
     PLAN_OP_EXEC = 65,
     PLAN_OP_PAUSE = 66,
-    PLAN_OP_END = 67,
+    PLAN_OP_END = 68,
     PLAN_OP_RUNTIME_COMMAND = 80,
     PLAN_OP_ADOPT = 81,
     PLAN_OP_RELEASE = 32769,
@@ -896,7 +896,7 @@ _Static_assert(offsetof(struct plan_parent_scheduler, nice) == 44, "parentSchedu
 _Static_assert(offsetof(struct plan_parent_scheduler, priority) == 48, "parentScheduler");
 _Static_assert(sizeof(struct plan_parent_scheduler) == 56, "parentScheduler");
 
-/* take the descriptor of SECCOMP_LISTEN, which comes before, to a seccomp agent */
+/* take the descriptor of SECCOMP_LISTEN, which comes before, to a seccomp agent; RELEASE comes after */
 struct plan_parent_listener {
     struct wire_header header;
     struct wire_span path; /* unix stream socket of the agent */

@@ -26,13 +26,13 @@ import {
   addCommand,
   addIdentity,
   addLimits,
-  addListeningFilter,
+  addSchedulerAndListener,
   addSecurityLabels,
   addStreams,
   type PlanSeccomp,
 } from "./plan-process.ts";
 import { addPivot, addRootfs, labelledRootfs, type PlanRootfs } from "./plan-rootfs.ts";
-import { addPersonality, addScheduler, addScheduling } from "./plan-scheduling.ts";
+import { addPersonality, addScheduling } from "./plan-scheduling.ts";
 import { PLAN_TABLE, PlanWriter } from "./plan.ts";
 import type { Process, Spec } from "./runtime-spec.ts";
 
@@ -220,8 +220,7 @@ export function compilePlan(spec: Spec, options: PlanOptions): Uint8Array {
     preserveFds: options.preserveFds ?? 0,
     checkCommand: options.command === "exec" && (options.checkCommand ?? typeof options.gate === "object"),
   });
-  addScheduler(plan, process);
-  addListeningFilter(plan, process, options.seccomp);
+  addSchedulerAndListener(plan, process, options.seccomp);
   if (options.gate !== "none") plan.add("gate", {});
   addHooks(plan, "hook", spec.hooks?.startContainer, options.hookState ?? {}, "");
   if (options.command === "exec") addCommand(plan, process, options.seccomp);

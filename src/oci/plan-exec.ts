@@ -9,12 +9,12 @@ import {
   addCommand,
   addIdentity,
   addLimits,
-  addListeningFilter,
+  addSchedulerAndListener,
   addSecurityLabels,
   addStreams,
   type PlanSeccomp,
 } from "./plan-process.ts";
-import { addAffinity, addPersonality, addScheduler, addScheduling } from "./plan-scheduling.ts";
+import { addAffinity, addPersonality, addScheduling } from "./plan-scheduling.ts";
 import { PLAN_TABLE, PlanWriter } from "./plan.ts";
 import type { Linux, NamespaceType, Process } from "./runtime-spec.ts";
 
@@ -72,8 +72,7 @@ export function compileExecPlan(process: Process, options: ExecPlanOptions): Uin
   addStreams(plan, process, false);
   addPersonality(plan, options.linux);
   addIdentity(plan, process, { seccomp: options.seccomp, preserveFds, checkCommand: false });
-  addScheduler(plan, process);
-  addListeningFilter(plan, process, options.seccomp);
+  addSchedulerAndListener(plan, process, options.seccomp);
   addCommand(plan, process, options.seccomp);
   return plan.finish();
 }

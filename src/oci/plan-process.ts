@@ -10,7 +10,7 @@
 import { GantryError } from "../base/errors.ts";
 import { capabilityMask } from "./capabilities.ts";
 import { CAP_SYS_ADMIN, RLIMITS } from "./plan-constants.ts";
-import { known } from "./plan-scheduling.ts";
+import { addScheduler, known } from "./plan-scheduling.ts";
 import { PLAN_TABLE, type PlanValues, type PlanWriter } from "./plan.ts";
 import type { Process } from "./runtime-spec.ts";
 
@@ -142,17 +142,25 @@ export function addIdentity(plan: PlanWriter, process: Process, options: Identit
 }
 
 /**
- * The filter of a process whose listener goes to an agent. The launcher must be there, so that this comes before the gate,
- * and what comes after is subject to the filter.
+ * What the launcher must be there for, so that it comes before the gate: the scheduler, and the filter of a process whose
+ * listener goes to an agent. What comes after is subject to the filter. Handing its listener over takes a thread, which a
+ * deadline process cannot have, and which a real-time one could keep from running: the scheduler is given afterwards.
  */
-export function addListeningFilter(
+export function addSchedulerAndListener(
   plan: PlanWriter,
   process: Process,
   seccomp: PlanSeccomp | undefined,
 ): void {
-  if (!seccomp?.listener) return;
+  if (!seccomp?.listener) {
+    if (process.scheduler) plan.add("rendezvous", {});
+    addScheduler(plan, process);
+    if (process.scheduler) plan.add("release", {});
+    return;
+  }
   plan.add("seccompListen", { flags: seccomp.flags, program: seccomp.program });
   plan.add("parentListener", { path: seccomp.listener.path, state: [...seccomp.listener.state] });
+  addScheduler(plan, process);
+  plan.add("release", {});
   addFinalCapabilities(plan, process);
 }
 

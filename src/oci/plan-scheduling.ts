@@ -64,11 +64,10 @@ export function addScheduling(plan: PlanWriter, process: Process, linux: Linux |
   }
 }
 
-/** The launcher's part: after the last fork of the plan's own. */
+/** The launcher's part, while the process waits: after the last fork of the plan's own. */
 export function addScheduler(plan: PlanWriter, { scheduler }: Process): void {
   if (!scheduler) return;
   const flags = (scheduler.flags ?? []).map((name) => known(SCHEDULER_FLAGS, name, "scheduler flag"));
-  plan.add("rendezvous", {});
   plan.add("parentScheduler", {
     policy: known(SCHEDULERS, scheduler.policy, "scheduler policy"),
     flags: flags.reduce((sum, flag) => sum | flag, 0n),
@@ -78,7 +77,6 @@ export function addScheduler(plan: PlanWriter, { scheduler }: Process): void {
     deadline: BigInt(scheduler.deadline ?? 0),
     period: BigInt(scheduler.period ?? 0),
   });
-  plan.add("release", {});
 }
 
 export function addPersonality(plan: PlanWriter, linux: Linux | undefined): void {

@@ -431,7 +431,7 @@ export const PLAN_TABLE = {
       },
     },
     pause: { code: 66, doc: "reap children until SIGTERM or SIGINT", fields: {} },
-    end: { code: 67, doc: "exit with status 0, as there is no command", fields: {} },
+    end: { code: 68, doc: "exit with status 0, as there is no command", fields: {} },
 
     runtimeCommand: {
       code: 80,
@@ -500,7 +500,7 @@ export const PLAN_TABLE = {
     },
     parentListener: {
       code: PARENT | 7,
-      doc: "take the descriptor of SECCOMP_LISTEN, which comes before, to a seccomp agent",
+      doc: "take the descriptor of SECCOMP_LISTEN, which comes before, to a seccomp agent; RELEASE comes after",
       fields: {
         path: ["string", "unix stream socket of the agent"],
         state: ["strings", "the container process state; the process's pid comes between two parts"],

@@ -223,6 +223,7 @@ test("a container without a process can be created, and ends when it is started"
   assert.match(started.err, /level=warning msg=".*no process to start/);
   await becomes("empty", "stopped");
   assert.equal(oci(["delete", "empty"]).code, 0);
+  assert.equal(oci(["run", "-b", bundle, "empty"]).code, 0);
 });
 
 test("wrong configurations and options are refused by name", () => {
