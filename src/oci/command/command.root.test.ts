@@ -226,6 +226,33 @@ test("a container without a process can be created, and ends when it is started"
   assert.equal(oci(["run", "-b", bundle, "empty"]).code, 0);
 });
 
+test("what a create that was killed has left is ended by a forced delete", async () => {
+  const [seen, go] = [join(base, "hook-state"), join(base, "hook-go")];
+  const script = `cat > ${seen}.new; mv ${seen}.new ${seen}; while [ -e ${seen} -a ! -e ${go} ]; do sleep 0.02; done`;
+  configure(["sleep", "300"], (spec) => {
+    spec.hooks = {
+      createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", script], env: ["PATH=/bin:/usr/bin"] }],
+    };
+  });
+  const create = spawn(process.execPath, [PROGRAM, "--root", root, "create", "-b", bundle, "killed"], {
+    stdio: "ignore",
+  });
+  const ended = once(create, "exit");
+  while (!existsSync(seen)) await sleep(5);
+  const { pid } = JSON.parse(readFileSync(seen, "utf8")) as { pid: number };
+  create.kill("SIGKILL");
+  await ended;
+  writeFileSync(go, "");
+  assert.ok(existsSync(`/proc/${pid}`));
+  const group = `/sys/fs/cgroup/memory${cgroupParent}/c${counter - 1}`;
+  assert.ok(existsSync(group));
+  assert.equal(oci(["delete", "--force", "killed"]).code, 0);
+  assert.ok(!existsSync(group));
+  for (let turn = 0; turn < 500 && existsSync(`/proc/${pid}`); turn++) await sleep(20);
+  assert.ok(!existsSync(`/proc/${pid}`));
+  assert.deepEqual(readdirSync(root), []);
+});
+
 test("wrong configurations and options are refused by name", () => {
   configure(["true"], (spec) => Object.assign(spec.process?.user ?? {}, { uid: "root" }));
   assert.match(oci(["run", "-b", bundle, "wrong"]).err, /config\.json: process\.user\.uid:/);

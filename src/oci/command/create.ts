@@ -25,6 +25,7 @@ import {
   withContainerLock,
   type StoredContainer,
 } from "./container-state.ts";
+import { storeUnfinished } from "./container-unfinished.ts";
 import { CREATE_OPTIONS, type CreateOptions } from "./create-options.ts";
 import { entriesWithClass, grantedProcess, netDeviceMoves } from "./launch-preparation.ts";
 import { type HookState, runPoststopHooks } from "./hooks.ts";
@@ -84,6 +85,7 @@ async function makeContainer<T extends { pid: number }>(
     const cgroups = createCgroupManager();
     const cgroup = await cgroups.create(cgroupPath, resourcesWithDevices(spec));
     undo.push("remove the cgroup", () => removeCgroup(cgroups, cgroupPath));
+    storeUnfinished(root, id, { cgroupPath, intelRdt: spec.linux?.intelRdt });
     prepareIntelRdt(spec.linux?.intelRdt, id);
     undo.push("remove the resctrl class", () => removeIntelRdt(spec.linux?.intelRdt, id));
 

@@ -12,8 +12,10 @@ import {
   forgetContainer,
   isAlive,
   loadContainer,
+  type StoredContainer,
   withContainerLock,
 } from "./container-state.ts";
+import { loadUnfinished } from "./container-unfinished.ts";
 import { removeCgroup } from "./create.ts";
 import { runPoststopHooks } from "./hooks.ts";
 
@@ -30,7 +32,8 @@ export async function deleteContainer(context: CommandContext, id: string, force
   const { root, log } = context;
   try {
     await withContainerLock(root, id, async () => {
-      const container = loadContainer(root, id);
+      const container = force ? await loadOrEnd(root, id) : loadContainer(root, id);
+      if (!container) return;
       const status = containerStatus(root, container);
       if (status !== "stopped" && !force) {
         throw new GantryError(
@@ -60,5 +63,19 @@ export async function deleteContainer(context: CommandContext, id: string, force
     if (!force || errorKind(error) !== "not-found") throw error;
     // What a create that was cut off has left.
     forgetContainer(root, id);
+  }
+}
+
+/** Undefined when there was what a create that was cut off has left, which is gone now. */
+async function loadOrEnd(root: string, id: string): Promise<StoredContainer | undefined> {
+  try {
+    return loadContainer(root, id);
+  } catch (error) {
+    const unfinished = errorKind(error) === "not-found" ? loadUnfinished(root, id) : undefined;
+    if (!unfinished) throw error;
+    await removeCgroup(createCgroupManager(), unfinished.cgroupPath);
+    removeIntelRdt(unfinished.intelRdt, id);
+    forgetContainer(root, id);
+    return undefined;
   }
 }
