@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
+import type { ExternalRuntime } from "../oci/external/external-runtime.ts";
 import { decodePlan } from "../oci/plan-decode.ts";
 import { createEngine } from "./create-engine.ts";
 import type { Engine } from "./engine.ts";
@@ -144,6 +146,28 @@ test("a start that is repeated finds the container running", async () => {
   const { id } = await running();
   await engine.startContainer(id, never);
   assert.equal(parts.asked.filter((step) => step === "shim start").length, 1);
+});
+
+test("a runtime that hangs over the bundle of a gone container keeps nobody waiting", async () => {
+  const other = new FakeParts();
+  const options = other.options();
+  const id = "b".repeat(64);
+  const root = join(other.directory, "runtime");
+  for (const path of [join(root, id), join(options.stateDirectory, "bundles", id)])
+    mkdirSync(path, { recursive: true });
+  const asked: string[] = [];
+  const external = {
+    options: { root },
+    delete: (gone: string) => {
+      asked.push(gone);
+      return new Promise<void>(() => undefined);
+    },
+  } as unknown as ExternalRuntime;
+  const handler = { name: "", recursiveReadOnlyMounts: true, userNamespaces: true, external };
+  const started = await createEngine({ ...options, handlers: [handler] });
+  assert.deepEqual(asked, [id]);
+  await started.close();
+  other.remove();
 });
 
 test("a start that fails when the process is there ends its shim", async () => {

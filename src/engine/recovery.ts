@@ -166,13 +166,13 @@ async function collectGarbage(context: EngineContext): Promise<void> {
   const podIds = new Set([...context.pods.all()].map((entry) => entry.sandbox.id));
   const containerIds = new Set([...context.containers.all()].map((entry) => entry.container.id));
   const steps: Promise<void>[] = [];
-  const attempt = (what: string, id: string, work: Promise<void>): void => {
-    steps.push(
-      work.then(
-        () => context.log.info({ id }, `collected ${what}`),
-        (error: unknown) => context.log.warn({ id, err: errorMessage(error) }, `collecting ${what} failed`),
-      ),
+  const told = (what: string, id: string, work: Promise<void>): Promise<void> =>
+    work.then(
+      () => context.log.info({ id }, `collected ${what}`),
+      (error: unknown) => context.log.warn({ id, err: errorMessage(error) }, `collecting ${what} failed`),
     );
+  const attempt = (what: string, id: string, work: Promise<void>): void => {
+    steps.push(told(what, id, work));
   };
   for (const id of await context.shims.list())
     if (!podIds.has(id) && !containerIds.has(id)) attempt("shim", id, context.shims.discard(id));
@@ -182,7 +182,8 @@ async function collectGarbage(context: EngineContext): Promise<void> {
   for (const id of await directoriesIn(podsDirectory(context.stateDirectory)))
     if (!podIds.has(id)) attempt("pod directory", id, discardPodDirectory(context, id));
   for (const id of await directoriesIn(bundlesDirectory(context)))
-    if (!containerIds.has(id)) attempt("bundle", id, discardBundle(context, id));
+    // Beside the calls: a program that hangs must not keep the daemon from serving.
+    if (!containerIds.has(id)) void told("bundle", id, discardBundle(context, id));
   await Promise.all(steps);
   const released = [...context.pods.all()].filter((entry) => entry.networkReleased);
   for (const entry of released) podIds.delete(entry.sandbox.id);
