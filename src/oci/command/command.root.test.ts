@@ -238,7 +238,7 @@ test("what a create that was killed has left is ended by a forced delete", async
     stdio: "ignore",
   });
   const ended = once(create, "exit");
-  while (!existsSync(seen)) await sleep(5);
+  while (!existsSync(seen) && create.exitCode === null) await sleep(5);
   const { pid } = JSON.parse(readFileSync(seen, "utf8")) as { pid: number };
   create.kill("SIGKILL");
   await ended;
