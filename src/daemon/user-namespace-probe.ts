@@ -16,7 +16,8 @@ import { decodeLaunchResult, explainPlanError } from "../oci/plan-explain.ts";
 
 /** Ids that are hardly anyone's. */
 const MAPPING = [{ containerID: 0, hostID: 2_000_000_000, size: 65_536 }];
-const TIMEOUT_MS = 10_000;
+/** Of a probe that hangs. One that a busy host only delays must not cost its pods their user namespaces. */
+const TIMEOUT_MS = 60_000;
 
 /**
  * @param directory of the snapshots; a directory in it is used and deleted.
