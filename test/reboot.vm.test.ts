@@ -61,7 +61,7 @@ describe("before the reboot", { skip: existsSync(NOTE) && "this is after it" }, 
     const exited = await container("exited", pod, first, ["sh", "-c", "exit 7"]);
     await until("it exits", async () => /EXITED/.test(await crictl.run("inspect", exited)));
     // One with a process of its own, on the host's network.
-    const shared = { linux: { security_context: { namespace_options: { network: "NODE", pid: "POD" } } } };
+    const shared = { linux: { security_context: { namespace_options: { network: 2, pid: 0 } } } };
     const second = await crictl.run("runp", await config("second", shared));
     const note: Note = { bootId: await bootId(), pods: [pod, second], running, exited };
     await writeFile(NOTE, JSON.stringify(note));

@@ -31,7 +31,8 @@ export interface PartResult {
 
 /** The parts that a user chooses from, and the steps that each of them is. */
 export const PARTS: Readonly<Record<string, readonly Step[]>> = {
-  package: ["package", "before-reboot", "after-reboot"],
+  package: ["package"],
+  reboot: ["before-reboot", "after-reboot"],
   tests: ["tests"],
   critest: ["critest"],
 };

@@ -1,11 +1,11 @@
 /**
  * Boots the virtual machine and runs Gantry in it, as its package installs it: `npm run test:vm`.
  *
- *   npm run test:vm -- [--only package|tests|critest] [--focus REGEX] [--skip REGEX] [--binary CRITEST]
+ *   npm run test:vm -- [--only package|reboot|tests|critest] [--focus REGEX] [--skip REGEX] [--binary CRITEST]
  *                      [--driver systemd|cgroupfs] [--minutes N] [TEST FILES…]
  *   npm run test:vm -- --shell COMMAND     one command with the work tree at /gantry, and its output
  *
- * Parts, in this order: the package's life with a reboot, the executor's tests, the conformance suite. The results are
+ * Parts, in this order: the package's life, a reboot, the executor's tests, the conformance suite. The results are
  * in .cache/vm/results: a log and counts of each part, the suite's result.json, the journals, and the console.
  */
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -90,7 +90,8 @@ try {
 async function prepareParts(share: string): Promise<Record<string, string>> {
   const more: Record<string, string> = {};
   const { focus, skip, binary } = values;
-  if (parts.includes("package") || parts.includes("critest")) await buildPackage(share, "none");
+  if (["package", "reboot", "critest"].some((part) => parts.includes(part)))
+    await buildPackage(share, "none");
   if (parts.includes("package")) await buildPackage(share, "none", "upgrade");
   await criTools();
   if (parts.includes("critest")) {
