@@ -14,6 +14,7 @@ import {
   installedLeftovers,
   removeInstalledSettings,
   succeed,
+  unitProperties,
   until,
   writeInstalledSettings,
 } from "./harness/installed.ts";
@@ -72,7 +73,11 @@ describe("after the reboot", { skip: !existsSync(NOTE) && "this is before it" },
   test("the daemon is back, with the images and with pods that it tells to be gone", async () => {
     const note = JSON.parse(await readFile(NOTE, "utf8")) as Note;
     assert.notEqual(await bootId(), note.bootId);
-    assert.equal(await succeed("systemctl", "is-active", "gantryd.service"), "active");
+    // Nobody waits for the end of the boot.
+    await until("gantryd is active", async () => {
+      const { ActiveState } = await unitProperties("ActiveState");
+      return ActiveState === "active";
+    });
     assert.match(await crictl.run("images"), /busybox/);
     for (const pod of note.pods) {
       const { status } = await crictl.json<{ status: { state: string } }>("inspectp", pod);
