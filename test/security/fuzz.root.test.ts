@@ -100,5 +100,5 @@ test("broken plans and frames are refused without a fault", async () => {
   });
   assert.equal(code, 0, `${stdout}${stderr}`);
   const [operations = 0, fields = 0] = (stdout.match(/\d+/g) ?? []).map(Number);
-  assert.ok(operations > Number(ROUNDS) && fields > Number(ROUNDS) / 10, stdout);
+  assert.ok(operations > Number(ROUNDS) && fields > Number(ROUNDS) / 10, `reached: "${stdout}"`);
 });

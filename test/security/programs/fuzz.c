@@ -90,8 +90,8 @@ static unsigned run_plan(const uint8_t *plan, size_t given) {
     unsigned reached = 0;
     if (plan_open(&context, bytes, length, &operations, &record) == 0) {
         while (wire_next(&operations, &record)) {
-            /* This one waits for ever, whatever the kernel says. */
-            if (record.header.code == PLAN_OP_PAUSE) continue;
+            /* The one waits for ever, whatever the kernel says, and the other ends the process. */
+            if (record.header.code == PLAN_OP_PAUSE || record.header.code == PLAN_OP_END) continue;
             uint8_t *alone = malloc(record.header.length);
             memcpy(alone, record.start, record.header.length);
             record.start = alone;
