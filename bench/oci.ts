@@ -5,12 +5,21 @@
  *   npm run bench -- --oci [--rounds N] [--json FILE]
  */
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { cpus, release } from "node:os";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmdirSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { cpus, release, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { errorMessage } from "../src/base/errors.ts";
 import { silentLogger } from "../src/base/logger.ts";
 import { shimProgram } from "../src/native/addon.ts";
+import { runProgram } from "../src/native/program.ts";
 import { createCgroupManager } from "../src/oci/cgroup-manager.ts";
 import { exampleSpec } from "../src/oci/command/spec.ts";
 import { parseSpec } from "../src/oci/config-check.ts";
@@ -26,8 +35,32 @@ import { type Measures, timed } from "./work.ts";
 /** Rounds that warm caches and compilers, and do not count. */
 const WARM_UP = 5;
 
+/** The variable in which a process finds the directory that was prepared for it. */
+const PREPARED = "GANTRY_BENCH_OCI";
+const UNIFIED_CONTROLLERS = "/sys/fs/cgroup/unified/cgroup.controllers";
+
+const never = new AbortController().signal;
+
+/**
+ * In a mount namespace of its own: bundle and states are on a tmpfs, as /run is on most hosts, and on a hybrid host v2 seems to have no
+ * controllers, without which an old crun does not run there.
+ */
 export async function benchmarkBundles(rounds: number, json: string): Promise<void> {
-  const directory = mkdtempSync("/run/gantry-bench-oci-");
+  const prepared = process.env[PREPARED];
+  if (prepared !== undefined) return measureBundles(prepared, rounds, json);
+  const directory = mkdtempSync(join(tmpdir(), "gantry-bench-oci-"));
+  const script = `mount -t tmpfs -o mode=700 bench "$${PREPARED}" && : > "$${PREPARED}/empty" &&
+    { [ ! -e ${UNIFIED_CONTROLLERS} ] || mount --bind "$${PREPARED}/empty" ${UNIFIED_CONTROLLERS}; } && exec "$@"`;
+  const command = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  const { status } = spawnSync("unshare", ["--mount", "sh", "-c", script, "sh", ...command], {
+    stdio: "inherit",
+    env: { ...process.env, [PREPARED]: directory },
+  });
+  rmdirSync(directory);
+  if (status !== 0) process.exitCode = 1;
+}
+
+async function measureBundles(directory: string, rounds: number, json: string): Promise<void> {
   const parent = `/gantry-bench-oci-${process.pid}`;
   const cgroups = createCgroupManager();
   await cgroups.create(parent, {});
@@ -35,14 +68,13 @@ export async function benchmarkBundles(rounds: number, json: string): Promise<vo
     const bundle = makeBundle(directory, parent);
     const own = await installExecutor(join(directory, "installed"));
     const runtimes: Record<string, string[]> = {
-      runc: ["runc", "--root", join(directory, "runc")],
-      crun: ["crun", "--root", join(directory, "crun")],
+      runc: [found("runc"), "--root", join(directory, "runc")],
+      crun: [found("crun"), "--root", join(directory, "crun")],
       "gantry-oci": [own, "--root", join(directory, "gantry-oci")],
     };
     const inDaemon = daemonPath(directory, parent, bundle);
     for (const [name, command] of Object.entries(runtimes)) {
-      const failure = tried(() => run([...command, "run", "-b", bundle.path, "bench"]));
-      // An old crun refuses hybrid hosts on which v2 has controllers.
+      const failure = await tried(() => run([...command, "run", "-b", bundle.path, "bench"]));
       if (failure === undefined) continue;
       console.log(`${name} is not measured: ${failure}`);
       delete runtimes[name];
@@ -52,13 +84,12 @@ export async function benchmarkBundles(rounds: number, json: string): Promise<vo
       const into = round < 0 ? {} : measures;
       await timed(into, "in the daemon's path", () => inDaemon(round + WARM_UP));
       for (const [name, command] of Object.entries(runtimes))
-        await timed(into, `${name} run`, async () => run([...command, "run", "-b", bundle.path, "bench"]));
-      await timed(into, "starting /bin/true alone", async () => run(["/bin/true"]));
+        await timed(into, `${name} run`, () => run([...command, "run", "-b", bundle.path, "bench"]));
+      await timed(into, "starting /bin/true alone", () => run(["/bin/true"]));
     }
     report(measures, json);
   } finally {
     await cgroups.load(parent).remove(AbortSignal.timeout(10_000));
-    rmSync(directory, { recursive: true, force: true });
   }
 }
 
@@ -93,18 +124,20 @@ function daemonPath(directory: string, parent: string, bundle: Bundle): (number:
     log: silentLogger,
     planBuild: PLAN_FINGERPRINT,
   });
-  const never = new AbortController().signal;
   const spec = parseSpec(bundle.text, "config.json");
   const given = spec.linux?.resources ?? {};
   const resources = { ...given, devices: [...(given.devices ?? []), ...DEFAULT_DEVICE_RULES] };
   return async (number) => {
     const path = `${parent}/daemon-${number}`;
-    const cgroup = await cgroups.create(path, resources);
-    const plan = planForContainer(spec, {
-      rootfs: { type: "bind", source: bundle.rootfs, readonly: false },
-      cgroup: cgroup.entries(),
-      gate: "none",
-    });
+    const cgroup = cgroups.load(path);
+    const plan = async (): Promise<Uint8Array> => {
+      await cgroups.create(path, resources);
+      return planForContainer(spec, {
+        rootfs: { type: "bind", source: bundle.rootfs, readonly: false },
+        cgroup: cgroup.entries(),
+        gate: "none",
+      });
+    };
     const id = `bench-${number}`;
     const shim = await shims.start(
       {
@@ -127,14 +160,21 @@ function daemonPath(directory: string, parent: string, bundle: Bundle): (number:
   };
 }
 
-function run([program = "", ...args]: string[]): void {
-  const { status, stderr, error } = spawnSync(program, args, { stdio: ["ignore", "ignore", "pipe"] });
-  if (error || status !== 0) throw new Error(`${program}: ${error?.message ?? String(stderr)}`);
+function found(name: string): string {
+  const directories = (process.env["PATH"] ?? "").split(":");
+  return directories.map((directory) => join(directory, name)).find((path) => existsSync(path)) ?? name;
 }
 
-function tried(work: () => void): string | undefined {
+async function run([path = "", ...args]: string[]): Promise<void> {
+  const limits = { input: "", stdoutLimitBytes: 65_536, stderrLimitBytes: 65_536 };
+  const environment = [`PATH=${process.env["PATH"] ?? ""}`];
+  const { failure, stderr } = await runProgram({ path, args, environment, ...limits }, never);
+  if (failure !== "") throw new Error(`${path}: ${failure}: ${stderr}`);
+}
+
+async function tried(work: () => Promise<void>): Promise<string | undefined> {
   try {
-    work();
+    await work();
     return undefined;
   } catch (error) {
     return errorMessage(error);
