@@ -42,23 +42,31 @@ function packagesAreCurrent() {
   return existsSync(node);
 }
 
-/** A C compiler with a static C library, and make; installed where this is Debian and we are root. */
+function has(command) {
+  return spawnSync("sh", ["-c", `command -v ${command}`], { stdio: "ignore" }).status === 0;
+}
+
+const APT_INSTALL = ["-qq", "install", "-y", "--no-install-recommends"];
+
+/**
+ * A C compiler with a static C library, and make; installed where this is Debian and we are root. For the first build
+ * also the C library that makes the smaller shim, which is done without where it cannot be had.
+ */
 function ensureCompiler() {
-  const has = (command) => spawnSync("sh", ["-c", `command -v ${command}`], { stdio: "ignore" }).status === 0;
-  if (has("make") && has(process.env.CC ?? "cc")) return;
-  if (!has("apt-get") || process.getuid() !== 0) {
-    fail("a C compiler and make are needed: install gcc, libc6-dev and make");
+  const installs = has("apt-get") && process.getuid() === 0;
+  if (!has("make") || !has(process.env.CC ?? "cc")) {
+    if (!installs) fail("a C compiler and make are needed: install gcc, libc6-dev and make");
+    step("installing a C compiler", "apt-get", ["-qq", "update"]);
+    step("installing a C compiler", "apt-get", [...APT_INSTALL, "gcc", "libc6-dev", "make"]);
   }
-  step("installing a C compiler", "apt-get", ["-qq", "update"]);
-  step("installing a C compiler", "apt-get", [
-    "-qq",
-    "install",
-    "-y",
-    "--no-install-recommends",
-    "gcc",
-    "libc6-dev",
-    "make",
-  ]);
+  if (!installs || has("musl-gcc") || existsSync(join(project, "native/build/gantry-shim"))) return;
+  process.stderr.write("gantry: installing musl-tools, for a smaller shim\n");
+  const apt = (args) => spawnSync("apt-get", args, { stdio: ["ignore", 2, 2] }).status === 0;
+  if (
+    !apt([...APT_INSTALL, "musl-tools"]) &&
+    !(apt(["-qq", "update"]) && apt([...APT_INSTALL, "musl-tools"]))
+  )
+    process.stderr.write("gantry: no musl-tools: the shim is linked with the compiler's own C library\n");
 }
 
 if (process.platform !== "linux") fail("Gantry runs on Linux only");

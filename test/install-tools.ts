@@ -26,6 +26,7 @@ const TOOLS: Record<string, string> = {
   nsenter: "util-linux",
   gcc: "gcc",
   make: "make",
+  "musl-gcc": "musl-tools",
   "clang-format": "clang-format",
   "/usr/lib/cni/bridge": "containernetworking-plugins",
   iptables: "iptables",

@@ -14,6 +14,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Of the C libraries' headers only glibc's has the newer calls, and the kernel's does not go with it. */
+#ifndef OPEN_TREE_CLOEXEC
+#include <linux/mount.h>
+#endif
 #ifndef MOUNT_ATTR_IDMAP
 #define MOUNT_ATTR_IDMAP 0x00100000
 #endif

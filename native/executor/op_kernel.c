@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PROC_PATH 512
@@ -43,7 +44,7 @@ int op_domainname(struct plan_context *context, const struct wire_record *record
 int op_rlimit(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(rlimit, op);
     struct rlimit limit = {.rlim_cur = op.soft, .rlim_max = op.hard};
-    if (prlimit(context->pid, (__rlimit_resource_t)op.resource, &limit, NULL) < 0) {
+    if (syscall(SYS_prlimit64, context->pid, op.resource, &limit, NULL) < 0) {
         char number[24];
         procfs_decimal((long)op.resource, number);
         return plan_fail(context, "prlimit", number);
