@@ -25,6 +25,7 @@ import { explainPlanError } from "../src/oci/plan-explain.ts";
 import { TestContainer } from "../src/oci/plan-test-container.ts";
 import type { Process } from "../src/oci/runtime-spec.ts";
 import { createShimManager } from "../src/shim/shim-manager.ts";
+import { planOf } from "../src/shim/shim.ts";
 import type { Shim, ShimManager, ShimStart } from "../src/shim/shim.ts";
 import { collect, ended, eventually, joinLog, never, readLog, runExec } from "../src/shim/stub-shim.ts";
 
@@ -165,7 +166,7 @@ test("a shim of another build is executed in all the same", async (t) => {
   const program = otherBuild(directory, 4711);
   const old = createShimManager({ stateDirectory: directory, program, log: silentLogger });
   const options = startOptions("hostname; sleep 1000");
-  const plan = withFingerprint(options.plan, 4711);
+  const plan = withFingerprint(await planOf(options), 4711);
   await assert.rejects(start("", {}, { plan }), /EPROTO/);
   await old.start({ ...options, plan }, never);
   const shim = await manager.connect("a");

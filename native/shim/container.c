@@ -64,12 +64,7 @@ static bool prepare(struct shim *shim, struct connection *connection, const stru
         request_fail(shim, connection, frame->request, errno, "open", shim->path);
         return false;
     }
-    int error = record_write_pid(shim);
-    if (error != 0) {
-        request_fail(shim, connection, frame->request, error, "write pid record", shim->path);
-        return false;
-    }
-    error = listen_in_directory(shim);
+    int error = listen_in_directory(shim);
     if (error != 0) {
         request_fail(shim, connection, frame->request, error, "bind", shim->path);
         return false;

@@ -7,6 +7,7 @@ import { dirname } from "node:path";
 import { CleanupStack } from "../base/cleanup.ts";
 import { errorMessage, GantryError, wrapError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
+import type { Spec } from "../oci/runtime-spec.ts";
 import type { Shim } from "../shim/shim.ts";
 import { wallClockNs } from "./clock.ts";
 import { watchContainer } from "./container-exit.ts";
@@ -111,24 +112,15 @@ async function launch(context: EngineContext, entry: ContainerEntry, signal: Abo
   );
   const external = container.externalHandler !== undefined;
   const cgroup = context.cgroups.load(entry.cgroupPath);
-  // systemd takes its time for it: what follows needs no more than to know where the group will be. An external runtime
-  // makes the group itself.
-  const made = external ? undefined : context.cgroups.create(entry.cgroupPath, spec.linux?.resources ?? {});
-  undo.push("remove cgroup", async () => {
-    const failed = await made?.then(
-      () => false,
-      () => true,
-    );
-    if (!failed) await cgroup.remove(AbortSignal.timeout(10_000));
-  });
-  made?.catch(() => undefined);
-  if (external) undo.push("delete in the runtime", () => deleteExternal(context, entry));
   if (container.logPath !== "") await mkdir(dirname(container.logPath), { recursive: true, mode: 0o755 });
-  const plan = external
-    ? await externalPlan(context, entry, spec, signal)
-    : await initPlan(context, entry, spec, cgroup.entries(), signal);
-  await made;
-  failpoint("container-start:cgroup");
+  const plan = async (): Promise<Uint8Array> => {
+    if (external) undo.push("delete in the runtime", () => deleteExternal(context, entry));
+    const compiled = external
+      ? await externalPlan(context, entry, spec, signal)
+      : await planInGroup(context, entry, spec, undo, signal);
+    failpoint("container-start:cgroup");
+    return compiled;
+  };
   const { tty, stdin, stdinOnce } = container.config;
   const starting = context.shims.start(
     {
@@ -151,6 +143,29 @@ async function launch(context: EngineContext, entry: ContainerEntry, signal: Abo
     await runHostHooks(context, container, spec, "poststart", shim.initPid, signal);
   undo.disarm();
   return shim;
+}
+
+/** Makes the control group and, as systemd takes its time for that, meanwhile the plan, which only names the group. */
+async function planInGroup(
+  context: EngineContext,
+  entry: ContainerEntry,
+  spec: Spec,
+  undo: CleanupStack,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const cgroup = context.cgroups.load(entry.cgroupPath);
+  const made = context.cgroups.create(entry.cgroupPath, spec.linux?.resources ?? {});
+  undo.push("remove cgroup", async () => {
+    const failed = await made.then(
+      () => false,
+      () => true,
+    );
+    if (!failed) await cgroup.remove(AbortSignal.timeout(10_000));
+  });
+  made.catch(() => undefined);
+  const compiled = await initPlan(context, entry, spec, cgroup.entries(), signal);
+  await made;
+  return compiled;
 }
 
 function recordStartError(context: EngineContext, entry: ContainerEntry, error: unknown): void {

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import type { ExternalRuntime } from "../oci/external/external-runtime.ts";
 import { decodePlan } from "../oci/plan-decode.ts";
+import { planOf } from "../shim/shim.ts";
 import { createEngine } from "./create-engine.ts";
 import type { Engine } from "./engine.ts";
 import { fakeExec, FakeParts } from "./fake-parts.ts";
@@ -347,9 +348,10 @@ test("every process is given its OOM score: the shim that launches it has lowere
   const options = parts.options();
   const { shims } = options;
   const start = shims.start.bind(shims);
-  shims.start = (request, signal) => {
-    plans.push(request.plan);
-    return start(request, signal);
+  shims.start = async (request, signal) => {
+    const plan = await planOf(request);
+    plans.push(plan);
+    return start({ ...request, plan }, signal);
   };
   const watched = await createEngine(options);
   const config = podConfig({

@@ -16,6 +16,7 @@ import { Selinux } from "../oci/selinux.ts";
 import { CdiRegistry } from "../oci/cdi-registry.ts";
 import type { Cgroup, CgroupDetails, CgroupManager, CgroupStats, Readings } from "../oci/cgroup.ts";
 import type { Resources } from "../oci/runtime-spec.ts";
+import { planOf } from "../shim/shim.ts";
 import type { ExitRecord, Shim, ShimExec, ShimManager } from "../shim/shim.ts";
 import type { Snapshotter } from "../snapshotter/snapshotter.ts";
 import { openRecordStore } from "../store/record-store.ts";
@@ -198,6 +199,7 @@ export class FakeParts {
   #shimManager(): ShimManager {
     return {
       start: async (options) => {
+        await planOf(options);
         await this.#ask("shim start");
         const shim = new FakeShim(options.id, this.asked);
         this.shims.set(options.id, shim);

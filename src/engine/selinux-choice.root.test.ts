@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { decodePlan } from "../oci/plan-decode.ts";
 import { Selinux } from "../oci/selinux.ts";
+import { planOf } from "../shim/shim.ts";
 import type { ContainerMount } from "./container.ts";
 import { createEngine } from "./create-engine.ts";
 import { FakeParts } from "./fake-parts.ts";
@@ -55,9 +56,9 @@ test("sources that ask for it and the pod's files are relabelled, the process an
     selinux,
     shims: {
       ...shims,
-      start: (request, signal) => {
-        plan = request.plan;
-        return shims.start(request, signal);
+      start: async (request, signal) => {
+        plan = await planOf(request);
+        return shims.start({ ...request, plan }, signal);
       },
     },
   });

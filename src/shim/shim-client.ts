@@ -4,6 +4,7 @@
  * When the connection ends unexpectedly the exit record decides; without one, a shim that still runs is connected
  * to again, and a dead one is given up: its init is killed (by pid and start time), and `wait` says shimLost.
  */
+import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -213,7 +214,9 @@ export class ShimClient implements Shim {
     if (force) this.#killInit();
     this.#connection?.close();
     this.#connection = undefined;
-    await rm(this.#options.directory, { recursive: true, force: true });
+    // The shim takes it away itself; what one leaves that had to be killed is taken away here.
+    if (existsSync(this.#options.directory))
+      await rm(this.#options.directory, { recursive: true, force: true });
   }
 
   #killInit(): boolean {

@@ -14,6 +14,7 @@ import { launchTimeNs, readPidRecord, writePidRecord } from "./record.ts";
 import type { PidRecord } from "./record.ts";
 import { connectShim, explainPlan, ShimClient } from "./shim-client.ts";
 import type { ExplainPlanFailure, ShimClientOptions } from "./shim-client.ts";
+import { planOf } from "./shim.ts";
 import type { Shim, ShimManager, ShimStart } from "./shim.ts";
 
 /** sizeof(sun_path) without its NUL, unix(7). */
@@ -91,16 +92,23 @@ class Manager implements ShimManager {
       throw wrapError(`container "${options.id}"`, error, kind);
     }
     failpoint("shim-start:directory");
+    let plan: Uint8Array | undefined;
+    const compile = async (): Promise<Uint8Array> => (plan = await planOf(options));
     try {
-      return await this.#launch(options, directory, signal);
+      return await this.#launch(options, compile, directory, signal);
     } catch (error) {
       // A shim that is dying may still put something there.
       await rm(directory, { recursive: true, force: true, maxRetries: 3 });
-      throw explainPlan(`container "${options.id}"`, error, options.plan, this.#options.explain);
+      throw explainPlan(`container "${options.id}"`, error, plan, this.#options.explain);
     }
   }
 
-  async #launch(options: ShimStart, directory: string, signal: AbortSignal): Promise<Shim> {
+  async #launch(
+    options: ShimStart,
+    compile: () => Promise<Uint8Array>,
+    directory: string,
+    signal: AbortSignal,
+  ): Promise<Shim> {
     const { program } = this.#options;
     const { unifiedDirectory = "", tasksFiles } = options.shimCgroup;
     const spawned = processAddon.spawnShim(program, ["run", options.id], unifiedDirectory, tasksFiles);
@@ -115,12 +123,13 @@ class Manager implements ShimManager {
     try {
       const shimPids = { shimPid: spawned.pid, shimStartTime: startTime, initPid: 0, initStartTime: 0 };
       writePidRecord(directory, shimPids);
+      const plan = await compile();
       const request = {
         DIRECTORY: directory,
         OPTIONS: optionBits(options),
         LOG_PATH: options.log?.path,
         MEMORY_CGROUP: options.memoryCgroupDirectory,
-        PLAN: options.plan,
+        PLAN: plan,
       };
       /* Hooks may take their time: the caller's signal is the limit. */
       const reply = await connection.request(MESSAGE.LAUNCH, request, 0);
@@ -131,7 +140,7 @@ class Manager implements ShimManager {
         pids: pidsOfReply(reply),
         launchedAtNs: BigInt(Date.now()) * 1_000_000n,
         connection,
-        plan: options.startNow ? undefined : options.plan,
+        plan: options.startNow ? undefined : plan,
       });
     } catch (error) {
       connection.close();

@@ -45,8 +45,11 @@ export interface ShimCgroup {
 export interface ShimStart {
   /** Container id, or pod sandbox id for the pause process of a shared PID namespace. */
   id: string;
-  /** The compiled plan (src/oci/plan.ts) of the container's init process. */
-  plan: Uint8Array;
+  /**
+   * The compiled plan (src/oci/plan.ts) of the container's init process, or what makes it, and all that it names, while
+   * the shim's program starts. What that throws `start` throws.
+   */
+  plan: Uint8Array | (() => Promise<Uint8Array>);
   /** Undefined: output goes to no log. */
   log: ShimLog | undefined;
   terminal: boolean;
@@ -60,6 +63,11 @@ export interface ShimStart {
   shimCgroup: ShimCgroup;
   /** Start the container's command at once, without a separate `start` call. */
   startNow: boolean;
+}
+
+/** The plan of a start, made now where it is to be made. */
+export async function planOf({ plan }: Pick<ShimStart, "plan">): Promise<Uint8Array> {
+  return typeof plan === "function" ? plan() : plan;
 }
 
 export interface ShimExecOptions {
