@@ -5,7 +5,7 @@
  * One file each, because reading one file takes half the time of resolving hundreds. The native addon stays where
  * make puts it. `buildIsCurrent` tells whether dist/ is newer than every source, so that a start need not bundle.
  */
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { execFileSync } from "node:child_process";
 import { existsSync, globSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -18,9 +18,22 @@ const BUNDLES: Record<string, string> = {
   "unpack-worker": "src/image/unpack/unpack-worker.ts",
 };
 
+/** What gantry-oci needs for systemd only; read then, as it is a third of the whole. */
+const DBUS = "@homebridge/dbus-native";
+
 const EXECUTOR_BUNDLES: Record<string, string> = {
   "gantry-oci": "src/oci/command/installed.ts",
   "gantry-oci-program": "src/oci/command/main.ts",
+  "gantry-oci-dbus": DBUS,
+};
+
+const DBUS_APART: Plugin = {
+  name: "dbus-apart",
+  setup(builder) {
+    builder.onResolve({ filter: new RegExp(`^${DBUS}$`) }, ({ kind }) =>
+      kind === "entry-point" ? undefined : { path: "./gantry-oci-dbus.cjs", external: true },
+    );
+  },
 };
 
 /** Packages in the older module format ask for these. */
@@ -65,11 +78,14 @@ export async function bundleExecutor(outdir: string): Promise<void> {
     entryPoints: EXECUTOR_BUNDLES,
     outdir,
     outExtension: { ".js": ".cjs" },
+    plugins: [DBUS_APART],
     bundle: true,
     platform: "node",
     format: "cjs",
     // What is imported when it is needed is in the same file, and its functions run when it is needed.
     define: { "import.meta.dirname": "__dirname", "import.meta.url": "__filename" },
+    // A script has no way to import another file, but it has `require`.
+    supported: { "dynamic-import": false },
     target: "node24",
     charset: "ascii",
     legalComments: "none",

@@ -26,3 +26,8 @@ export async function delay(ms: number, signal: AbortSignal): Promise<void> {
     clearTimeout(timer);
   }
 }
+
+/** Resolves after the delay. As that of node:timers/promises, which takes a millisecond to load. */
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -10,7 +10,7 @@
  * that started it, so that what a crash leaves is an empty scope, which systemd collects.
  */
 import { closeSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
+import { sleep } from "../base/abort.ts";
 import { CleanupStack } from "../base/cleanup.ts";
 import { errorKind, GantryError } from "../base/errors.ts";
 import { shimProgram } from "../native/addon.ts";

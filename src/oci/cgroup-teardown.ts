@@ -5,7 +5,7 @@
  * done with it, so deleting is retried, ever more slowly, until it succeeds or the caller gives up.
  */
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { delay } from "../base/abort.ts";
 import { errnoCode, wrapError } from "../base/errors.ts";
 import type { CgroupFiles } from "./cgroup-files.ts";
 
@@ -77,7 +77,7 @@ export async function removeDirectories(
     signal.throwIfAborted();
     beforeKill?.();
     for (const directory of left) killAll(files, directory);
-    await sleep(pauseMs, undefined, { signal });
+    await delay(pauseMs, signal);
   }
 }
 

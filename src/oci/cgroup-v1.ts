@@ -3,7 +3,7 @@
  * the v2 hierarchy too, where processes are listed and killed at once.
  */
 import { dirname, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { sleep } from "../base/abort.ts";
 import { GantryError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import { enableControllers } from "./cgroup-controllers.ts";

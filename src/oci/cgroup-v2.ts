@@ -3,7 +3,7 @@
  * in the kernel (cgroup-device-filter.ts), attached to the directory.
  */
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { sleep } from "../base/abort.ts";
 import { GantryError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import { deviceFilter } from "./cgroup-device-filter.ts";

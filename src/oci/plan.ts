@@ -12,7 +12,8 @@
  * in the header, and another one is refused. docs/plan.md tells what each group of operations is for.
  */
 import { GantryError } from "../base/errors.ts";
-import { encodeRecord, wireFingerprint, type WireTable, type WireValues } from "../base/wire-table.ts";
+import { encodeRecord, type WireTable, type WireValues } from "../base/wire-table.ts";
+import { PLAN_FINGERPRINT } from "./plan-fingerprint-generated.ts";
 import type { IdMapping } from "./runtime-spec.ts";
 
 /** Set in the code of an operation that the launcher executes instead of the process. */
@@ -543,8 +544,8 @@ export type PlanRecords = (typeof PLAN_TABLE)["records"];
 export type PlanOperationName = keyof PlanRecords;
 export type PlanValues<Name extends PlanOperationName> = WireValues<PlanRecords[Name]>;
 
-/** Of the table: in every plan's header, and in the C header. */
-export const PLAN_FINGERPRINT = wireFingerprint(PLAN_TABLE);
+/** Of the table: in every plan's header, and in the C header. Written down, as finding it takes a millisecond of a command. */
+export { PLAN_FINGERPRINT };
 
 /** Collects operations in order; `finish` gives the plan. */
 export class PlanWriter {

@@ -13,6 +13,7 @@ import { prepareIntelRdt, removeIntelRdt } from "../intel-rdt.ts";
 import type { Resources, Spec } from "../runtime-spec.ts";
 import { Selinux } from "../selinux.ts";
 import { DEFAULT_DEVICE_RULES } from "../spec-defaults.ts";
+import { namesUnit } from "../systemd-names.ts";
 import { containerCgroupPath, DEFAULT_CGROUP_PARENT } from "./cgroup-path.ts";
 import type { CommandContext } from "./command-context.ts";
 import { declareCommand } from "./command-declaration.ts";
@@ -42,33 +43,35 @@ export const createCommand = declareCommand({
 });
 
 export async function create(context: CommandContext, id: string, options: CreateOptions): Promise<void> {
-  const { spec } = readBundle(options.bundle);
+  const bundle = readBundle(options.bundle);
+  const { spec } = bundle;
   if (spec.process?.terminal && !options.consoleSocket) {
     throw new GantryError("invalid-argument", "a terminal needs --console-socket, or run in the foreground");
   }
   if (!spec.process?.terminal && options.consoleSocket) {
     throw new GantryError("invalid-argument", "--console-socket needs process.terminal");
   }
-  await makeContainer(context, id, options, (launchOptions) => ({ pid: launch(launchOptions) }));
+  await makeContainer(context, id, bundle, options, (launchOptions) => ({ pid: launch(launchOptions) }));
 }
 
 /** As `create`, with the launcher staying as the process's parent. */
 export async function createAttached(
   context: CommandContext,
   id: string,
+  bundle: Bundle,
   options: CreateOptions,
 ): Promise<{ container: StoredContainer; child: LaunchedChild }> {
-  const { container, launched } = await makeContainer(context, id, options, launchAndStay);
+  const { container, launched } = await makeContainer(context, id, bundle, options, launchAndStay);
   return { container, child: launched };
 }
 
 async function makeContainer<T extends { pid: number }>(
   context: CommandContext,
   id: string,
+  { bundle, spec, rootfs }: Bundle,
   options: CreateOptions,
   start: (launchOptions: LaunchOptions) => T,
 ): Promise<{ container: StoredContainer; launched: T }> {
-  const { bundle, spec, rootfs } = readBundle(options.bundle);
   const { root, log } = context;
   await using undo = new CleanupStack((name, error) => log.warn(`${name}: ${errorMessage(error)}`));
   const state = hookState(spec, id, bundle);
@@ -157,12 +160,23 @@ function losesHost({ linux }: Spec): boolean {
 
 /** Kills what is in the group and deletes it, with the default parent when that was its last. */
 export async function removeCgroup(cgroups: CgroupManager, path: string): Promise<void> {
-  await cgroups.load(path).remove(AbortSignal.timeout(REMOVE_TIMEOUT_MS));
+  const group = cgroups.load(path);
+  // Most are empty; what is needed to wait for others takes a while to load.
+  if (namesUnit(path) || !(await group.removeIfEmpty()))
+    await group.remove(AbortSignal.timeout(REMOVE_TIMEOUT_MS));
   if (path.startsWith(`${DEFAULT_CGROUP_PARENT}/`)) await cgroups.load(DEFAULT_CGROUP_PARENT).removeIfEmpty();
 }
 
-/** The bundle's checked configuration. @throws GantryError not-found, invalid-argument. */
-export function readBundle(bundlePath: string): { bundle: string; spec: Spec; rootfs: string } {
+interface Bundle {
+  /** Absolute path. */
+  bundle: string;
+  spec: Spec;
+  /** Absolute path, its links followed. */
+  rootfs: string;
+}
+
+/** The bundle with its configuration, checked. @throws GantryError not-found, invalid-argument. */
+export function readBundle(bundlePath: string): Bundle {
   const bundle = resolve(bundlePath);
   const configPath = join(bundle, "config.json");
   let text: string;

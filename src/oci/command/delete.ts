@@ -1,5 +1,5 @@
 /** `delete`: removes what is left of a stopped container, or, forced, of any. */
-import { setTimeout as sleep } from "node:timers/promises";
+import { sleep } from "../../base/abort.ts";
 import { errorKind, GantryError } from "../../base/errors.ts";
 import { processAddon } from "../../native/process.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";

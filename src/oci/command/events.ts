@@ -8,7 +8,7 @@
  * The kernel's count of such kills is looked at every OOM_LOOK_MS: v1 tells of a new one only by an eventfd, and its
  * count tells how many there were.
  */
-import { setTimeout as sleep } from "node:timers/promises";
+import { sleep } from "../../base/abort.ts";
 import { errorKind, errorMessage, GantryError } from "../../base/errors.ts";
 import { stringifyExactJson } from "../exact-json.ts";
 import type { CommandContext } from "./command-context.ts";

@@ -30,15 +30,15 @@ export async function run(context: CommandContext, id: string, options: RunOptio
   }
   if (options.consoleSocket)
     throw new GantryError("invalid-argument", "--console-socket needs --detach and process.terminal");
-  const { spec } = readBundle(options.bundle);
+  const bundle = readBundle(options.bundle);
   const signals = new SignalForwarder();
   let terminal: ForegroundTerminal | undefined;
   try {
-    if (spec.process?.terminal) {
+    if (bundle.spec.process?.terminal) {
       mkdirSync(context.root, { recursive: true, mode: 0o700 });
       terminal = new ForegroundTerminal(context.root);
     }
-    const { child } = await createAttached(context, id, {
+    const { child } = await createAttached(context, id, bundle, {
       ...options,
       ...(terminal ? { consoleSocket: terminal.socketPath } : {}),
     });

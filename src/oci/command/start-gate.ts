@@ -4,7 +4,7 @@
  * native/executor/interpret.c).
  */
 import { closeSync, constants, openSync, readSync, rmSync, writeSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
+import { sleep } from "../../base/abort.ts";
 import { errnoCode, GantryError } from "../../base/errors.ts";
 import { decodePlanError, explainLateError, PLAN_ERROR_BYTES } from "../plan-explain.ts";
 
