@@ -1,6 +1,7 @@
 /*
- * Part of the addon: what a service says to its manager and to a second copy of itself, and its end. Node has
- * neither datagram sockets of the unix family nor flock, and its exit can wait for ever.
+ * Part of the addon: what a service says to its manager and to a second copy of itself, how many files it may
+ * open, and its end. Node has neither datagram sockets of the unix family nor flock nor setrlimit, and its
+ * exit can wait for ever.
  */
 #define _GNU_SOURCE
 #include "addon.h"
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -57,6 +59,18 @@ static napi_value try_lock(napi_env env, napi_callback_info info) {
     return napi_get_boolean(env, locked, &result) == napi_ok ? result : NULL;
 }
 
+/* openFilesLimit(soft): the soft limit, or the hard one where that is less; the hard one stays. */
+static napi_value open_files_limit(napi_env env, napi_callback_info info) {
+    napi_value args[1];
+    uint32_t soft;
+    struct rlimit limit;
+    if (!addon_args(env, info, 1, args) || !addon_uint32(env, args[0], &soft)) return NULL;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return addon_throw_errno(env, errno, "getrlimit", NULL);
+    limit.rlim_cur = soft < limit.rlim_max ? soft : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0) return addon_throw_errno(env, errno, "setrlimit", NULL);
+    return NULL;
+}
+
 /* endProcess(status): the end at once, whatever other threads are doing. */
 static napi_value end_process(napi_env env, napi_callback_info info) {
     napi_value args[1];
@@ -69,6 +83,7 @@ void addon_notify_register(napi_env env, napi_value exports) {
     static const struct addon_function functions[] = {
         {"notifySend", notify_send},
         {"tryLock", try_lock},
+        {"openFilesLimit", open_files_limit},
         {"endProcess", end_process},
     };
     addon_export(env, exports, functions, sizeof functions / sizeof *functions);

@@ -1,12 +1,13 @@
 /**
- * The addon's part "notify": a datagram to the service manager, file locks, and an end that waits for nothing. Node
- * offers none of them.
+ * The addon's part "notify": a datagram to the service manager, file locks, the limit of open files, and an end that
+ * waits for nothing. Node offers none of them.
  */
 import { addon } from "./addon.ts";
 
 const addonPart = addon as {
   notifySend: (path: string, message: string) => void;
   tryLock: (fd: number) => boolean;
+  openFilesLimit: (soft: number) => void;
   endProcess: (status: number) => never;
 };
 
@@ -27,6 +28,11 @@ export function sendNotify(path: string, message: string): void {
  */
 export function tryFileLock(fd: number): boolean {
   return addonPart.tryLock(fd);
+}
+
+/** Sets this process's soft limit of open files, which its children inherit; never above the hard one. */
+export function setOpenFilesLimit(soft: number): void {
+  addonPart.openFilesLimit(soft);
 }
 
 /**

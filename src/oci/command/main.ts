@@ -4,5 +4,7 @@
  */
 import { endProcess } from "../../native/notify.ts";
 import { runCommandLine } from "./command-line.ts";
+import { restoreOpenFiles } from "./open-files.ts";
 
+restoreOpenFiles();
 void runCommandLine(process.argv.slice(2)).then(endProcess);
