@@ -20,6 +20,8 @@ import { hookedContainer, startKey, tellStopped } from "./hooked-subject.ts";
 
 /** What a shell gives for a command that cannot be executed, and the peers for a failed start. */
 const START_ERROR_EXIT_CODE = 128;
+/** How long a control group may take to go after a failed start. */
+const CGROUP_TIMEOUT_MS = 10_000;
 
 const never = new AbortController().signal;
 
@@ -114,7 +116,11 @@ async function launch(context: EngineContext, entry: ContainerEntry, signal: Abo
   const cgroup = context.cgroups.load(entry.cgroupPath);
   if (container.logPath !== "") await mkdir(dirname(container.logPath), { recursive: true, mode: 0o755 });
   const plan = async (): Promise<Uint8Array> => {
-    if (external) undo.push("delete in the runtime", () => deleteExternal(context, entry));
+    if (external) {
+      // The runtime makes it; one that fails or is killed may leave it.
+      undo.push("remove cgroup", () => cgroup.remove(AbortSignal.timeout(CGROUP_TIMEOUT_MS)));
+      undo.push("delete in the runtime", () => deleteExternal(context, entry));
+    }
     const compiled = external
       ? await externalPlan(context, entry, spec, signal)
       : await planInGroup(context, entry, spec, undo, signal);
@@ -160,7 +166,7 @@ async function planInGroup(
       () => false,
       () => true,
     );
-    if (!failed) await cgroup.remove(AbortSignal.timeout(10_000));
+    if (!failed) await cgroup.remove(AbortSignal.timeout(CGROUP_TIMEOUT_MS));
   });
   made.catch(() => undefined);
   const compiled = await initPlan(context, entry, spec, cgroup.entries(), signal);

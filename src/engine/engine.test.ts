@@ -3,7 +3,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import type { ExternalRuntime } from "../oci/external/external-runtime.ts";
+import { ExternalRuntime } from "../oci/external/external-runtime.ts";
 import { decodePlan } from "../oci/plan-decode.ts";
 import { planOf } from "../shim/shim.ts";
 import { createEngine } from "./create-engine.ts";
@@ -178,6 +178,26 @@ test("a start that fails when the process is there ends its shim", async () => {
   await assert.rejects(engine.startContainer(id, never));
   assert.ok(!parts.shims.has(id));
   assert.deepEqual(parts.asked.slice(-3), ["enter cgroup", "discard shim", "remove cgroup"]);
+});
+
+test("a start that fails in an external runtime removes the control group that it may have made", async () => {
+  const options = parts.options();
+  const external = new ExternalRuntime({
+    ...{ name: "other", binary: "/bin/true", root: join(parts.directory, "runtime"), arguments: [] },
+    ...{ environment: [], systemdCgroup: false, timeoutMs: 1000, update: false, kill: false },
+  });
+  external.delete = () => {
+    parts.asked.push("delete in the runtime");
+    return Promise.resolve();
+  };
+  const handler = { name: "", recursiveReadOnlyMounts: true, userNamespaces: true, external };
+  const other = await createEngine({ ...options, handlers: [handler] });
+  const pod = await other.runPodSandbox(podConfig(), "", never);
+  const id = await other.createContainer(pod, containerConfig(), never);
+  parts.failAt = "shim start";
+  await assert.rejects(other.startContainer(id, never), { kind: "unavailable" });
+  assert.deepEqual(parts.asked.slice(-3), ["shim start", "delete in the runtime", "remove cgroup"]);
+  await other.close();
 });
 
 test("a failed start leaves an exited container with the reason StartError", async () => {
