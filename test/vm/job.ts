@@ -18,6 +18,8 @@ export interface GuestOptions {
     /** Path in the work tree. */
     binary?: string;
     driver: "systemd" | "cgroupfs";
+    /** Debian's program that runs the containers, instead of the built-in executor. */
+    handler?: string;
   };
 }
 

@@ -2,7 +2,7 @@
  * Boots the virtual machine and runs Gantry in it, as its package installs it: `npm run test:vm`.
  *
  *   npm run test:vm -- [--only package|reboot|tests|critest] [--focus REGEX] [--skip REGEX] [--binary CRITEST]
- *                      [--driver systemd|cgroupfs] [--minutes N] [TEST FILES…]
+ *                      [--driver systemd|cgroupfs] [--handler runc|crun] [--minutes N] [TEST FILES…]
  *   npm run test:vm -- --shell COMMAND     one command with the work tree at /gantry, and its output
  *
  * Parts, in this order: the package's life, a reboot, the executor's tests, the conformance suite. The results are
@@ -44,6 +44,7 @@ const { values, positionals } = parseArgs({
     skip: { type: "string" },
     binary: { type: "string" },
     driver: { type: "string", default: "systemd" },
+    handler: { type: "string" },
     minutes: { type: "string", default: "150" },
   },
   allowPositionals: true,
@@ -89,7 +90,7 @@ try {
 /** Puts the packages and the options where the machine sees them. Resolves to what its work tree needs besides. */
 async function prepareParts(share: string): Promise<Record<string, string>> {
   const more: Record<string, string> = {};
-  const { focus, skip, binary } = values;
+  const { focus, skip, binary, handler } = values;
   if (["package", "reboot", "critest"].some((part) => parts.includes(part)))
     await buildPackage(share, "none");
   if (parts.includes("package")) await buildPackage(share, "none", "upgrade");
@@ -113,6 +114,7 @@ async function prepareParts(share: string): Promise<Record<string, string>> {
       driver,
       ...(focus === undefined ? {} : { focus }),
       ...(skip === undefined ? {} : { skip }),
+      ...(handler === undefined ? {} : { handler }),
       ...(binary === undefined ? {} : { binary: ".cache/bin/critest-given" }),
     },
   };

@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { debianPrograms, handlerSettings } from "../../harness/external-runtimes.ts";
 import {
   INSTALLED_ENDPOINT,
   INSTALLED_NRI_SOCKET,
@@ -90,13 +91,13 @@ async function tests(step: Step, patterns: readonly string[]): Promise<PartResul
 /** The suite against the installed daemon, and what that daemon leaves. */
 async function critest(): Promise<PartResult> {
   const registry = await startRegistry(join(project, ".cache/registry"));
-  const { focus, skip, binary, driver } = options.critest;
+  const { focus, skip, binary, driver, handler } = options.critest;
   const target = join(RESULTS, "critest.result.json");
   try {
     await writeInstalledSettings({
       registry: registry.host,
       upstreams: UPSTREAMS,
-      more: `[runtime]\ncgroup_driver = ${JSON.stringify(driver)}`,
+      more: `[runtime]\ncgroup_driver = ${JSON.stringify(driver)}\n${handler === undefined ? "" : await defaultHandler(handler)}`,
     });
     await succeed("dpkg", "-i", packagePath);
     await succeed("systemctl", "restart", "gantryd.service");
@@ -105,6 +106,7 @@ async function critest(): Promise<PartResult> {
       ...["--nri-socket", INSTALLED_NRI_SOCKET],
       ...(focus === undefined ? [] : ["--focus", focus]),
       ...(skip === undefined ? [] : ["--skip", skip]),
+      ...(handler === undefined ? [] : ["--handler", handler]),
       ...(binary === undefined ? [] : ["--binary", join(project, binary)]),
     ]);
     await cp(join(project, ".cache/critest"), join(RESULTS, "critest"), { recursive: true });
@@ -125,4 +127,11 @@ async function critest(): Promise<PartResult> {
   const { passed, failed, skipped } = only.counts;
   // Those that the suite's table of exceptions covers count as skipped.
   return { passed, failed: failures.length, skipped: failed + skipped - only.unexpected.length, failures };
+}
+
+/** Settings after those of [runtime]. */
+async function defaultHandler(name: string): Promise<string> {
+  const program = (await debianPrograms()).get(name);
+  if (program === undefined) throw new Error(`--handler ${name}: only runc and crun are known`);
+  return `default_handler = ${JSON.stringify(name)}\n${handlerSettings(name, program)}`;
 }
