@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { GantryError } from "../base/errors.ts";
+import { patient } from "../../test/harness/patience.ts";
 import { createCgroupManager } from "./cgroup-manager.ts";
 import type { Cgroup } from "./cgroup.ts";
 import { RESTRICTED_DEVICES } from "./spec-defaults.ts";
@@ -11,8 +12,8 @@ import { RESTRICTED_DEVICES } from "./spec-defaults.ts";
 // Real groups of this host, below a parent of this test's own.
 const manager = createCgroupManager();
 const parent = `/gantry-test-cgroup-${process.pid}`;
-const signal = AbortSignal.timeout(30_000);
-after(() => manager.load(parent).remove(AbortSignal.timeout(10_000)));
+const signal = AbortSignal.timeout(patient(30_000));
+after(() => manager.load(parent).remove(AbortSignal.timeout(patient(10_000))));
 
 const onV1 = manager.version === "v1" ? false : "this host has cgroup v2";
 const kind = (wanted: string) => (error: unknown) => error instanceof GantryError && error.kind === wanted;

@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { patient } from "../../test/harness/patience.ts";
 import { createCgroupManager } from "./cgroup-manager.ts";
 import type { Cgroup } from "./cgroup.ts";
 import { RESTRICTED_DEVICES } from "./spec-defaults.ts";
@@ -21,8 +22,8 @@ const hugetlb =
 const noHugetlb = skip || (!hugetlb && "no hugetlb controller in the v2 hierarchy");
 const manager = root === undefined ? undefined : createCgroupManager({ root });
 const parent = `/gantry-test-v2-${process.pid}`;
-const signal = AbortSignal.timeout(30_000);
-after(async () => await manager?.load(parent).remove(AbortSignal.timeout(10_000)));
+const signal = AbortSignal.timeout(patient(30_000));
+after(async () => await manager?.load(parent).remove(AbortSignal.timeout(patient(10_000))));
 
 const make = async (name: string, resources = {}): Promise<Cgroup> => {
   assert.ok(manager);

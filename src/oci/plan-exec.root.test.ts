@@ -1,19 +1,12 @@
 /** Further processes in a running container, terminals, start gates and the built-in pause, for real. Needs root. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import {
-  mkdirSync,
-  openSync,
-  closeSync,
-  readFileSync,
-  readlinkSync,
-  rmdirSync,
-  writeSync,
-  constants,
-} from "node:fs";
+import { openSync, closeSync, readFileSync, readlinkSync, writeSync, constants } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { patient } from "../../test/harness/patience.ts";
+import { createCgroupManager } from "./cgroup-manager.ts";
 import { compileExecPlan, compilePlan, type ExecPlanOptions } from "./plan-compile.ts";
 import { launchPlan, TEST_CAPABILITIES, TestContainer, type Launched } from "./plan-test-container.ts";
 import type { NamespaceType, Process } from "./runtime-spec.ts";
@@ -30,7 +23,7 @@ function isGone(pid: number): boolean {
 
 async function until(condition: () => boolean, what: string): Promise<void> {
   for (let tries = 0; !condition(); tries++) {
-    assert.ok(tries < 200, what);
+    assert.ok(tries < patient(200), what);
     await sleep(25);
   }
 }
@@ -38,7 +31,6 @@ async function until(condition: () => boolean, what: string): Promise<void> {
 describe("a running container", () => {
   const container = new TestContainer();
   let init = 0;
-  const cgroup = `/sys/fs/cgroup/pids/gantry-exec-${process.pid}`;
 
   const process_ = (command: string, more: Partial<Process> = {}): Process => ({
     user: { uid: 0, gid: 0 },
@@ -100,16 +92,14 @@ describe("a running container", () => {
   });
 
   test("puts it into the cgroup before it is in the container", async () => {
-    mkdirSync(cgroup);
+    const manager = createCgroupManager();
+    const path = `/gantry-exec-${process.pid}`;
+    const cgroup = await manager.create(path, {});
     try {
-      const { stdout } = await exec(
-        "grep pids: /proc/self/cgroup",
-        {},
-        { cgroup: { tasksFiles: [`${cgroup}/tasks`] } },
-      );
-      assert.ok(stdout.includes(`/gantry-exec-${process.pid}`));
+      const { stdout } = await exec("cat /proc/self/cgroup", {}, { cgroup: cgroup.entries() });
+      assert.match(stdout, new RegExp(`${manager.version === "v2" ? "^0:" : ":pids"}:${path}$`, "m"));
     } finally {
-      rmdirSync(cgroup);
+      await cgroup.remove(AbortSignal.timeout(patient(10_000)));
     }
   });
 

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { patient } from "../../test/harness/patience.ts";
 import { processAddon } from "../native/process.ts";
 import { externalExecPlan } from "./external/external-plan.ts";
 import { ExternalRuntime } from "./external/external-runtime.ts";
@@ -17,7 +18,7 @@ interface Runtime {
 }
 
 /** A script stands for the program; its only command is "make", and `$PID` the file for the pid. */
-function runtimeOf(t: TestContext, script: string, timeoutMs = 20_000): Runtime {
+function runtimeOf(t: TestContext, script: string, timeoutMs = patient(20_000)): Runtime {
   const directory = mkdtempSync(join(tmpdir(), "gantry-external-"));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const binary = join(directory, "runtime");
@@ -45,7 +46,7 @@ function runtimeOf(t: TestContext, script: string, timeoutMs = 20_000): Runtime 
 
 /** Waits until there is no such process. */
 async function gone(pid: number): Promise<void> {
-  for (let attempt = 0; attempt < 1000; attempt++) {
+  for (let attempt = 0; attempt < patient(1000); attempt++) {
     if (processAddon.processStartTime(pid) === 0 || isZombie(pid)) return;
     await sleep(10);
   }

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { patient } from "../../test/harness/patience.ts";
 import { shimProgram } from "../native/addon.ts";
 import { compilePlan, type PlanOptions } from "./plan-compile.ts";
 import { decodeLaunchResult, explainPlanError, type PlanError } from "./plan-explain.ts";
@@ -37,7 +38,7 @@ async function bytes(stream: Readable): Promise<Buffer> {
 
 /**
  * Launches a plan; with --wait unless `args` say what else: then its output goes nowhere. `preserve` are descriptors that become 3, 4, … Kills the
- * launcher after ten seconds.
+ * launcher after ten seconds, on a machine of usual speed.
  */
 export async function launchPlan(
   plan: Uint8Array,
@@ -52,7 +53,7 @@ export async function launchPlan(
     ["launch", "--plan-fd", `${planFd}`, "--result-fd", `${resultFd}`, ...args],
     {
       stdio: ["pipe", output, output, ...preserve, "pipe", "pipe"],
-      timeout: 10_000,
+      timeout: patient(10_000),
       killSignal: "SIGKILL",
     },
   );

@@ -318,21 +318,24 @@ test("orphans of the container are reaped", async (t) => {
 });
 
 test("the shim is put into its cgroups, and an out-of-memory kill is told", async (t) => {
-  const root = "/sys/fs/cgroup/memory";
-  if (!existsSync(join(root, "memory.limit_in_bytes"))) return t.skip("no cgroup v1 memory controller");
-  const own = join(root, `gantry-shim-test-${process.pid}`);
-  const limited = join(own, "limited");
-  mkdirSync(limited, { recursive: true });
+  const v2 = existsSync("/sys/fs/cgroup/cgroup.subtree_control");
+  const root = v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
+  const [own, limited] = ["own", "limited"].map((name) =>
+    join(root, `gantry-shim-test-${process.pid}-${name}`),
+  ) as [string, string];
+  for (const directory of [own, limited]) mkdirSync(directory);
+  if (v2) writeFileSync(join(root, "cgroup.subtree_control"), "+memory");
   const { start, directory } = shimFixture(t);
   t.after(async () => {
     await eventually("the groups to be empty", () => readFileSync(join(own, "cgroup.procs"), "utf8") === "");
     rmdirSync(limited);
     rmdirSync(own);
   });
-  writeFileSync(join(limited, "memory.limit_in_bytes"), String(16 << 20));
+  writeFileSync(join(limited, v2 ? "memory.max" : "memory.limit_in_bytes"), String(16 << 20));
   const go = join(directory, "go");
   const script = `while [ ! -e ${go} ]; do sleep 0.01; done; head -c 100000000 /dev/zero | tail -c 90000000`;
-  const groups = { shimCgroup: { tasksFiles: [join(own, "tasks")] }, memoryCgroupDirectory: limited };
+  const shimCgroup = v2 ? { unifiedDirectory: own, tasksFiles: [] } : { tasksFiles: [join(own, "tasks")] };
+  const groups = { shimCgroup, memoryCgroupDirectory: limited };
   const shim = await start("a", script, groups);
   assert.match(readFileSync(join(own, "cgroup.procs"), "utf8"), new RegExp(`^${shim.shimPid}$`, "m"));
   writeFileSync(join(limited, "cgroup.procs"), String(shim.initPid));
@@ -341,5 +344,4 @@ test("the shim is put into its cgroups, and an out-of-memory kill is told", asyn
   assert.deepEqual([exit.exitCode, exit.oomKilled], [137, true]);
   const other = await start("b", "exit 0", groups);
   assert.equal((await other.wait()).oomKilled, false);
-  return undefined;
 });

@@ -8,6 +8,7 @@ import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import { patient } from "../../test/harness/patience.ts";
 import { silentLogger } from "../base/logger.ts";
 import { createShimManager } from "./shim-manager.ts";
 import type { Shim, ShimExec, ShimManager, ShimStart } from "./shim.ts";
@@ -157,7 +158,11 @@ export async function runExec(
 }
 
 /** Polls until the condition holds. */
-export async function eventually(what: string, condition: () => boolean, timeoutMs = 10_000): Promise<void> {
+export async function eventually(
+  what: string,
+  condition: () => boolean,
+  timeoutMs = patient(10_000),
+): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!condition()) {
     if (Date.now() > deadline) throw new Error(`not in time: ${what}`);

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type CriClient, criClient } from "../../src/cri/client.ts";
+import { patient } from "./patience.ts";
 import { BUSYBOX, containerConfig, podConfig, type Setting } from "./setting.ts";
 
 export interface TestPod {
@@ -85,7 +86,7 @@ export class Workload {
   }
 
   /** Waits for the container's end. */
-  async exited(id: string, timeoutMs = 30_000): Promise<{ exitCode: number; reason: string }> {
+  async exited(id: string, timeoutMs = patient(30_000)): Promise<{ exitCode: number; reason: string }> {
     for (const end = performance.now() + timeoutMs; performance.now() < end; await sleep(20)) {
       const { state, exitCode, reason } = await this.status(id);
       if (state === "CONTAINER_EXITED") return { exitCode, reason };

@@ -107,7 +107,13 @@ test("annotations change nothing, and a line feed in HOME makes no account (CVE-
   };
   const { refused, output } = await way.runImage(
     [],
-    { Cmd: ["sh", "-c", "cat /etc/passwd; (echo 0 > /sys/fs/cgroup/pids/tasks) 2>&1; cat /proc/1/uid_map"] },
+    {
+      Cmd: [
+        "sh",
+        "-c",
+        "cat /etc/passwd; for file in /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/pids/tasks; do (echo 0 > $file) 2>&1; done; cat /proc/1/uid_map",
+      ],
+    },
     {
       command: [],
       annotations,

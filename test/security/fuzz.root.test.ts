@@ -13,6 +13,7 @@ import { compileExecPlan, compilePlan, type PlanRootfs } from "../../src/oci/pla
 import { TestContainer } from "../../src/oci/plan-test-container.ts";
 import type { Spec } from "../../src/oci/runtime-spec.ts";
 import { runCommand } from "../harness/command.ts";
+import { patient } from "../harness/patience.ts";
 
 const project = join(import.meta.dirname, "../..");
 const SEED = process.env["GANTRY_FUZZ_SEED"] ?? "1";
@@ -96,7 +97,7 @@ test("broken plans and frames are refused without a fault", async () => {
   });
   const { code, stdout, stderr } = await runCommand(program, [SEED, ROUNDS, ...files], {
     env: { ...process.env, ASAN_OPTIONS: "detect_leaks=0" },
-    timeoutMs: 270_000,
+    timeoutMs: patient(270_000),
   });
   assert.equal(code, 0, `${stdout}${stderr}`);
   const [operations = 0, fields = 0] = (stdout.match(/\d+/g) ?? []).map(Number);

@@ -25,6 +25,7 @@ import { join } from "node:path";
 import { compilePlan, type PlanOptions } from "../../src/oci/plan-compile.ts";
 import type { Spec } from "../../src/oci/runtime-spec.ts";
 import { runCommand } from "../harness/command.ts";
+import { patient } from "../harness/patience.ts";
 
 const project = join(import.meta.dirname, "../..");
 
@@ -131,7 +132,7 @@ export class RaceTrack {
     if (joinPid !== undefined) args.push("--join", String(joinPid));
     const program = this.#programs[options.weak ? "weak" : "strong"];
     const wasLink = lstatSync(swapped[0]).isSymbolicLink();
-    const { code, stdout, stderr } = await runCommand(program, args, { timeoutMs: 280_000 });
+    const { code, stdout, stderr } = await runCommand(program, args, { timeoutMs: patient(280_000) });
     if (lstatSync(swapped[0]).isSymbolicLink() !== wasLink) exchange(...swapped);
     assert.equal(code, 0, stderr);
     const counts = new Map<string, number>();

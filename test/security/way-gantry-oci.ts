@@ -21,6 +21,7 @@ import type { Spec } from "../../src/oci/runtime-spec.ts";
 import { defaultSeccomp } from "../../src/oci/seccomp-default-profile.ts";
 import { type CommandResult, runCommand } from "../harness/command.ts";
 import type { LayerEntry } from "../harness/image-builder.ts";
+import { patient } from "../harness/patience.ts";
 import { type Attack, baseEntries, type Outcome, type RunningAttack, type Way } from "./way.ts";
 
 const PROGRAM = join(import.meta.dirname, "../../src/oci/command/main.ts");
@@ -134,7 +135,9 @@ export class GantryOci implements Way {
       // Nothing was run.
     }
     for (const id of ids) await this.oci(["delete", "--force", id]);
-    await createCgroupManager().load(this.cgroup).remove(AbortSignal.timeout(10_000));
+    await createCgroupManager()
+      .load(this.cgroup)
+      .remove(AbortSignal.timeout(patient(10_000)));
     const mounts = readFileSync("/proc/self/mountinfo", "utf8");
     if (mounts.includes(`${this.directory}/`))
       execFileSync("cat", ["/proc/self/mountinfo"], { stdio: "inherit" });

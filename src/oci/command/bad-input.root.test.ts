@@ -19,6 +19,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { after, mock, test } from "node:test";
+import { patient } from "../../../test/harness/patience.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
 import { stringifyExactJson } from "../exact-json.ts";
 import type { Spec } from "../runtime-spec.ts";
@@ -41,7 +42,9 @@ symlinkSync(join(base, "cycle-a"), join(base, "cycle-b"));
 writeFileSync(join(base, "file"), "");
 
 after(async () => {
-  await createCgroupManager().load(cgroupParent).remove(AbortSignal.timeout(10_000));
+  await createCgroupManager()
+    .load(cgroupParent)
+    .remove(AbortSignal.timeout(patient(10_000)));
   rmSync(base, { recursive: true });
 });
 
