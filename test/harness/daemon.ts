@@ -35,6 +35,8 @@ export interface TestDaemonOptions {
   pullProgressTimeoutSeconds?: number;
   /** "cni": Debian's plugins, on the bridge and subnet that the embedded network would have (test/harness/cni.ts). */
   network?: "embedded" | "none" | "cni";
+  /** "systemd" of the host makes the control groups; gantryd itself unless given. */
+  cgroupDriver?: "cgroupfs" | "systemd";
   /** runtime.default_handler. */
   defaultHandler?: string;
   /** Further configuration, TOML. */
@@ -56,7 +58,10 @@ export class TestDaemon {
   readonly #failpoints: boolean;
   #child: ChildProcess | undefined;
 
-  private constructor(directory: string, { failpoints = false, network = "embedded" }: TestDaemonOptions) {
+  private constructor(
+    directory: string,
+    { failpoints = false, network = "embedded", cgroupDriver = "cgroupfs" }: TestDaemonOptions,
+  ) {
     this.directory = directory;
     this.network = network;
     this.#failpoints = failpoints;
@@ -66,7 +71,7 @@ export class TestDaemon {
     this.nriSocket = join(directory, "nri/nri.sock");
     this.bridge = `${this.name}b`;
     this.subnet = `10.${randomInt(200, 250)}.${randomInt(0, 256)}.0/24`;
-    this.cgroupParent = `/${this.name}`;
+    this.cgroupParent = `/${this.name}${cgroupDriver === "systemd" ? ".slice" : ""}`;
   }
 
   /** Makes the directory and configuration, and starts it. */
@@ -214,6 +219,7 @@ export class TestDaemon {
       `bridge = ${JSON.stringify(this.bridge)}`,
       `subnet = ${JSON.stringify(this.subnet)}`,
       "[runtime]",
+      `cgroup_driver = ${JSON.stringify(options.cgroupDriver ?? "cgroupfs")}`,
       `pod_cgroup = ${JSON.stringify(this.cgroupParent)}`,
       `cdi_directories = ${JSON.stringify([this.path("cdi"), this.path("cdi-above")])}`,
       `shim_cgroup = ${JSON.stringify(`${this.cgroupParent}-shims`)}`,
