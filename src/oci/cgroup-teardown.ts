@@ -41,7 +41,8 @@ export function killAll(files: CgroupFiles, directory: string): void {
     files.write(killFile, "1");
     return;
   } catch (error) {
-    if (!["ENOENT", "EACCES", "ENOTSUP"].includes(errnoCode(error) ?? ""))
+    // ENODEV: it has gone between being opened and written to, as a scope does with its last process.
+    if (!["ENOENT", "ENODEV", "EACCES", "ENOTSUP"].includes(errnoCode(error) ?? ""))
       throw wrapError(`cgroup: write ${killFile}`, error);
   }
   const killed = new Set<number>();

@@ -43,6 +43,8 @@ function explain(
   code: string,
 ): { kind: ErrorKind; reason: string } {
   const kind = KIND_OF_ERRNO[code] ?? "internal";
+  if (["ENOENT", "ENODEV"].includes(code) && files.read(join(directory, "cgroup.procs")) === undefined)
+    return { kind: "not-found", reason: "the group has gone" };
   if (code === "ENOENT") return { kind, reason: whyAbsent(files, directory, file) };
   if (code === "ENODEV") return { kind: "failed-precondition", reason: "there is no such device (ENODEV)" };
   if (code === "EBUSY" && /^memory\.(memsw\.)?limit_in_bytes$/.test(file)) {
