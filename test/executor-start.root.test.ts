@@ -4,7 +4,9 @@
  * measured by `npm run bench -- --oci`.)
  */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import {
+  constants,
   copyFileSync,
   mkdirSync,
   mkdtempSync,
@@ -15,6 +17,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import type { Spec } from "../src/oci/runtime-spec.ts";
 import { exampleSpec } from "../src/oci/command/spec.ts";
 import { runCommand } from "./harness/command.ts";
 import { installExecutor } from "./harness/installed-executor.ts";
@@ -30,7 +33,7 @@ before(async () => {
   await installExecutor(join(home, "installed"));
   mkdirSync(join(bundle, "rootfs/bin"), { recursive: true });
   copyFileSync("/usr/bin/busybox", join(bundle, "rootfs/bin/busybox"));
-  symlinkSync("busybox", join(bundle, "rootfs/bin/true"));
+  for (const name of ["true", "grep"]) symlinkSync("busybox", join(bundle, "rootfs/bin", name));
   const spec = structuredClone(exampleSpec());
   if (spec.process) Object.assign(spec.process, { terminal: false, args: ["true"] });
   if (spec.linux) spec.linux.cgroupsPath = `/gantry-executor-start-${process.pid}`;
@@ -82,4 +85,18 @@ test("V8 takes the code that came with the program, under the options of bin/gan
     env: { ...process.env, NODE_OPTIONS: `--require ${probe}` },
   });
   assert.match(stdout, /^refused: false\ngantry-oci version/);
+});
+
+test("a warning leaves the container streams that block", () => {
+  const config = JSON.parse(readFileSync(join(bundle, "config.json"), "utf8")) as Spec;
+  const syslog = { bounding: ["CAP_SYSLOG"], permitted: ["CAP_SYSLOG"] };
+  const args = ["grep", "flags", "/proc/self/fdinfo/2"];
+  Object.assign(config.process ?? {}, { args, capabilities: syslog, noNewPrivileges: false });
+  writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
+  const less = ["--bounding-set", "-syslog", "--inh-caps", "-syslog", join(home, "installed/bin/gantry-oci")];
+  const run = [...less, "--root", join(home, "root"), "run", "-b", bundle, "warned"];
+  const { stdout, stderr } = spawnSync("setpriv", run, { encoding: "utf8" });
+  assert.match(stderr, /cannot give CAP_SYSLOG/);
+  assert.match(stdout, /^flags:/);
+  assert.equal(Number.parseInt(stdout.replace("flags:", ""), 8) & constants.O_NONBLOCK, 0, stdout);
 });

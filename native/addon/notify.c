@@ -7,6 +7,7 @@
 #include "addon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -71,11 +72,36 @@ static napi_value open_files_limit(napi_env env, napi_callback_info info) {
     return NULL;
 }
 
-/* endProcess(status): the end at once, whatever other threads are doing. */
+/* The standard streams that blocked when we came. Others have them too: the shell, the process that logs for
+ * us. */
+static bool blocked[3];
+
+static void remember_streams(void) {
+    static bool known;
+    if (known) return;
+    known = true;
+    for (int fd = 0; fd < 3; fd++) {
+        int flags = fcntl(fd, F_GETFL);
+        blocked[fd] = flags >= 0 && (flags & O_NONBLOCK) == 0;
+    }
+}
+
+static void restore_streams(void) {
+    for (int fd = 0; fd < 3; fd++) {
+        int flags = blocked[fd] ? fcntl(fd, F_GETFL) : -1;
+        if (flags >= 0 && (flags & O_NONBLOCK) != 0) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+    }
+}
+
+/*
+ * endProcess(status): the end at once, whatever other threads are doing. As Node's own end it leaves the
+ * standard streams as they were, which its objects for them set not to block.
+ */
 static napi_value end_process(napi_env env, napi_callback_info info) {
     napi_value args[1];
     int32_t status;
     if (!addon_args(env, info, 1, args) || !addon_int32(env, args[0], &status)) return NULL;
+    restore_streams();
     _exit(status);
 }
 
@@ -86,5 +112,6 @@ void addon_notify_register(napi_env env, napi_value exports) {
         {"openFilesLimit", open_files_limit},
         {"endProcess", end_process},
     };
+    remember_streams();
     addon_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

@@ -37,7 +37,7 @@ export function setOpenFilesLimit(soft: number): void {
 
 /**
  * Ends the process at once, with _exit(2). No exit handler runs and nothing is flushed, so what is to last must be
- * written before.
+ * written before. Standard streams block again that did before Node wrote to them.
  *
  * process.exit() waits for the engine's own threads, and has been seen to wait for ever: one of them compiled and
  * waited for a garbage collection that the exiting thread no longer makes (nodejs/node issue 54918). A daemon that

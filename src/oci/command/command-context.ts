@@ -2,6 +2,7 @@
 import { appendFileSync } from "node:fs";
 import { getSystemErrorMap } from "node:util";
 import { errorMessage } from "../../base/errors.ts";
+import { printError } from "./output.ts";
 
 const MAX_MESSAGE = 1000;
 
@@ -38,7 +39,7 @@ export class CommandLog {
   error(error: unknown): void {
     const message = shortened(inWords(errorMessage(error)));
     this.#write("error", message);
-    if (this.#path !== undefined) process.stderr.write(`${message}\n`);
+    if (this.#path !== undefined) printError(`${message}\n`);
   }
 
   #write(level: string, message: string): void {
@@ -47,7 +48,7 @@ export class CommandLog {
       this.#format === "json"
         ? JSON.stringify({ level, msg: message, time })
         : `time="${time}" level=${level} msg=${JSON.stringify(message)}`;
-    if (this.#path === undefined) process.stderr.write(`${line}\n`);
+    if (this.#path === undefined) printError(`${line}\n`);
     else appendFileSync(this.#path, `${line}\n`, { mode: 0o600 });
   }
 }

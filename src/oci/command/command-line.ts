@@ -11,6 +11,7 @@ import { checkArgumentCount, parseArguments } from "./argument-parse.ts";
 import { CommandLog, type CommandContext } from "./command-context.ts";
 import type { CommandDeclaration, OptionTable, OptionValues } from "./command-declaration.ts";
 import { COMMANDS, GLOBAL_OPTIONS } from "./command-table.ts";
+import { print } from "./output.ts";
 
 export const VERSION_TEXT = "gantry-oci version 0.1.0\nspec: 1.3.0\n";
 const UNKNOWN_COMMAND = 3;
@@ -31,7 +32,7 @@ export async function runCommandLine(words: readonly string[]): Promise<number> 
     const options = values as GlobalOptions;
     const [name, ...rest] = args;
     if (options.version) {
-      process.stdout.write(VERSION_TEXT);
+      print(VERSION_TEXT);
       return 0;
     }
     const context = commandContext(options);
@@ -69,7 +70,7 @@ async function perform(
 
 async function showHelp(name: string | undefined): Promise<number> {
   const { helpText } = await import("./help-text.ts");
-  process.stdout.write(await helpText(name));
+  print(await helpText(name));
   return 0;
 }
 

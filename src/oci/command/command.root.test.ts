@@ -159,6 +159,18 @@ test("exec: user, environment, directory, capabilities, exit status", () => {
   assert.equal(oci(["delete", "-f", "exec"]).code, 0);
 });
 
+test("what a full pipe has not taken yet is printed before the end", () => {
+  const full = `{ head -c 65536 /dev/zero; "$@"; } | { sleep 1; tr -d '\\0'; }`;
+  const shell = (...args: string[]) =>
+    spawnSync("sh", ["-c", full, "sh", process.execPath, PROGRAM, ...args]);
+  assert.match(shell("--help").stdout.toString(), /^gantry-oci: runs containers[^]*tells more\.\n$/);
+  configure(["sh", "-c", "cat /proc/kallsyms | head -c 9000; echo; echo end"], (spec) =>
+    Object.assign(spec.process ?? {}, { terminal: true }),
+  );
+  const { stdout } = shell("--root", root, "run", "-b", bundle, "full");
+  assert.equal(stdout.toString().slice(-5), "end\r\n");
+});
+
 test("a terminal in the foreground, for run and exec", () => {
   configure(["sh", "-c", "tty; read line; echo got $line; exit 5"], (spec) =>
     Object.assign(spec.process ?? {}, { terminal: true }),

@@ -2,12 +2,13 @@
  * The terminal of a process in the foreground: its master comes from the launcher, and is joined with the terminal
  * that this command has.
  */
-import { closeSync, createReadStream, rmSync, write } from "node:fs";
+import { closeSync, read, rmSync, write } from "node:fs";
 import { join } from "node:path";
 import { errnoCode } from "../../base/errors.ts";
 import { consoleAddon } from "../../native/console.ts";
 
 const RECEIVE_TIMEOUT_MS = 10_000;
+const OUTPUT_BYTES = 64 * 1024;
 
 export class ForegroundTerminal {
   readonly socketPath: string;
@@ -32,13 +33,20 @@ export class ForegroundTerminal {
     process.on("SIGWINCH", this.#onResize);
     if (process.stdin.isTTY) process.stdin.setRawMode(true);
     process.stdin.on("data", this.#onInput);
-    const output = createReadStream("", { fd: this.#master, autoClose: false });
-    output.pipe(process.stdout, { end: false });
-    this.#drained = new Promise((resolve) => {
-      output.on("end", resolve);
+    this.#drained = this.#copyOutput();
+  }
+
+  /** Until the last slave has been closed. Each piece has been taken before the next is read: the end loses none. */
+  async #copyOutput(): Promise<void> {
+    const buffer = Buffer.alloc(OUTPUT_BYTES);
+    for (;;) {
       // Reading a master whose last slave has been closed fails with EIO: that is its end.
-      output.on("error", () => resolve());
-    });
+      const count = await new Promise<number>((resolve) =>
+        read(this.#master, buffer, 0, OUTPUT_BYTES, null, (error, bytes) => resolve(error ? 0 : bytes)),
+      );
+      if (count === 0) return;
+      await new Promise<void>((resolve) => process.stdout.write(buffer.subarray(0, count), () => resolve()));
+    }
   }
 
   /** After the process has ended: waits for its last output, and gives the terminal back. */
