@@ -17,6 +17,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { createCgroupManager } from "../src/oci/cgroup-manager.ts";
+import { FakeSystemd } from "../src/oci/fake-systemd.ts";
 import type { Spec } from "../src/oci/runtime-spec.ts";
 import { exampleSpec } from "../src/oci/command/spec.ts";
 import { runCommand } from "./harness/command.ts";
@@ -99,4 +101,28 @@ test("a warning leaves the container streams that block", () => {
   assert.match(stderr, /cannot give CAP_SYSLOG/);
   assert.match(stdout, /^flags:/);
   assert.equal(Number.parseInt(stdout.replace("flags:", ""), 8) & constants.O_NONBLOCK, 0, stdout);
+});
+
+test("groups of systemd are made by way of the library that is installed beside the program", async () => {
+  const systemd = new FakeSystemd(join(home, "bus"));
+  const slice = `gantryexecutorstart${process.pid}.slice`;
+  const config = JSON.parse(readFileSync(join(bundle, "config.json"), "utf8")) as Spec;
+  Object.assign(config.process ?? {}, { args: ["true"] });
+  Object.assign(config.linux ?? {}, { cgroupsPath: `${slice}:gantry:one` });
+  writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
+  // A systemd of this host is not to be asked.
+  const hidden = `[ -d /run/systemd ] && mount -t tmpfs none /run/systemd; exec "$@"`;
+  const command = ["sh", "-c", hidden, "sh", join(home, "installed/bin/gantry-oci")];
+  const run = [...command, "--root", join(home, "root"), "--systemd-cgroup", "run", "-b", bundle, "one"];
+  try {
+    const { code, stderr } = await runCommand("unshare", ["--mount", ...run], {
+      env: { ...process.env, DBUS_SYSTEM_BUS_ADDRESS: `unix:path=${join(home, "bus")}` },
+    });
+    assert.equal(code, 0, stderr);
+    assert.ok(systemd.calls.includes("StartTransientUnit gantry-one.scope"), systemd.calls.join());
+    assert.ok(systemd.calls.includes("StopUnit gantry-one.scope"), systemd.calls.join());
+  } finally {
+    await systemd.close();
+    await createCgroupManager().load(`/${slice}`).removeIfEmpty();
+  }
 });
