@@ -11,7 +11,10 @@ import { dirname, join } from "node:path";
 
 /** Each script makes the files that match its patterns, and no others. */
 const GENERATORS = [
-  { script: "scripts/generate-native-headers.ts", outputs: ["native/include/*_generated.h"] },
+  {
+    script: "scripts/generate-native-headers.ts",
+    outputs: ["native/include/*_generated.h", "src/oci/plan-fingerprint-generated.ts"],
+  },
   { script: "scripts/generate-proto-types.ts", outputs: ["src/{cri,nri}/generated/**/*.{ts,json}"] },
   { script: "scripts/generate-config-docs.ts", outputs: ["docs/configuration.md"] },
 ];
