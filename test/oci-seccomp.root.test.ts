@@ -50,6 +50,18 @@ void _start(void) {
     __asm__ volatile("int $0x80" : : "a"(1), "b"(-result));
 }`;
 
+/** Makes one call only, which ends it. */
+const ENDS = `
+#include <sys/syscall.h>
+void _start(void) {
+#ifdef __x86_64__
+    __asm__ volatile("syscall" : : "a"(SYS_exit_group), "D"(7));
+#else
+    register long number __asm__("x8") = SYS_exit_group, status __asm__("x0") = 7;
+    __asm__ volatile("svc 0" : : "r"(number), "r"(status));
+#endif
+}`;
+
 const bundle = new OciBundle();
 let agent: SeccompAgent;
 before(async () => {
@@ -174,4 +186,12 @@ test("calls of 32-bit programs are judged by their own numbers", (context) => {
     bundle.configure([program], {}, { seccomp: native });
     assert.equal(bundle.run(program).code, 128 + 31, "killed by SIGSYS");
   }
+});
+
+test("a filter needs to allow no more than the command and what that calls", () => {
+  bundle.compile("ends", ENDS, ["-nostdlib", "-fno-stack-protector"]);
+  const syscalls = [{ names: ["execve", "exit_group"], action: "SCMP_ACT_ALLOW" }];
+  const seccomp: Seccomp = { defaultAction: "SCMP_ACT_KILL_PROCESS", syscalls };
+  bundle.configure(["ends"], { noNewPrivileges: true }, { seccomp });
+  assert.equal(bundle.run("ends").code, 7);
 });

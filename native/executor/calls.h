@@ -18,6 +18,10 @@
 #ifndef OPEN_TREE_CLOEXEC
 #include <linux/mount.h>
 #endif
+/* musl 1.2.2 and the kernel's headers before 5.12. */
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
 #ifndef MOUNT_ATTR_IDMAP
 #define MOUNT_ATTR_IDMAP 0x00100000
 #endif

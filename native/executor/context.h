@@ -27,6 +27,7 @@ struct plan_context {
     uint32_t id_map_count;
     int id_maps[PLAN_KEPT_ID_MAPS]; /* user namespaces */
     int *mounts;                    /* detached ones by their numbers from 1, or NULL; 0: none */
+    char **args, **env;             /* of the command; see op_prepare_exec */
     bool old_kernel;                /* mount_setattr(2) is missing */
     bool cwd_done;                  /* the working directory is set */
     bool listened;                  /* a seccomp listener has been handed over */

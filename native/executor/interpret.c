@@ -161,6 +161,22 @@ static void report_failure(const struct plan_context *context, const struct chan
     if (context->gate >= 0 && write(context->gate, failure, sizeof(*failure)) < 0) _exit(126);
 }
 
+static int prepare_command(struct plan_context *context, struct wire_cursor operations) {
+    struct wire_record record;
+    for (int32_t index = 0; wire_next(&operations, &record); index++) {
+        context->failure->operation = index;
+        if (record.header.code == PLAN_OP_EXEC) return op_prepare_exec(context, &record);
+    }
+    return 0;
+}
+
+/* Reports the failure, and ends. */
+_Noreturn static void fail(const struct plan_context *context, const struct channel_message *message) {
+    int status = message->failure.error == ENOENT ? 127 : 126;
+    report_failure(context, message);
+    _exit(status);
+}
+
 _Noreturn void interpret_process(struct plan_context *context, struct wire_cursor operations) {
     struct channel_message message = {.kind = CHANNEL_FAILED};
     sigset_t none;
@@ -168,15 +184,13 @@ _Noreturn void interpret_process(struct plan_context *context, struct wire_curso
     sigprocmask(SIG_SETMASK, &none, NULL);
     umask(0);
     context->failure = &message.failure;
+    if (prepare_command(context, operations) < 0) fail(context, &message);
     struct wire_record record;
     for (int32_t index = 0; wire_next(&operations, &record); index++) {
         uint16_t code = record.header.code;
         if (code == PLAN_OP_LAUNCH || code & PLAN_HEADER_PARENT_BIT) continue;
         message.failure.operation = index;
-        if (run(context, &record) == 0) continue;
-        int status = message.failure.error == ENOENT ? 127 : 126;
-        report_failure(context, &message);
-        _exit(status);
+        if (run(context, &record) < 0) fail(context, &message);
     }
     /* A plan whose last operation returns. */
     plan_malformed(context);

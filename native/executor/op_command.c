@@ -76,18 +76,22 @@ char **plan_string_array(const char *first, uint32_t count) {
     return array;
 }
 
+int op_prepare_exec(struct plan_context *context, const struct wire_record *record) {
+    PLAN_FIELDS(exec, op);
+    PLAN_STRINGS(first_arg, op.args);
+    PLAN_STRINGS(first_env, op.env);
+    context->args = plan_string_array(first_arg, op.args.count);
+    context->env = plan_string_array(first_env, op.env.count);
+    return context->args == NULL || context->env == NULL ? plan_fail(context, "calloc", NULL) : 0;
+}
+
 int op_exec(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(exec, op);
     PLAN_STRING(name, op.name);
     PLAN_STRINGS(candidate, op.candidates);
-    PLAN_STRINGS(first_arg, op.args);
-    PLAN_STRINGS(first_env, op.env);
-    char **args = plan_string_array(first_arg, op.args.count);
-    char **env = plan_string_array(first_env, op.env.count);
-    if (args == NULL || env == NULL) return plan_fail(context, "calloc", NULL);
     int error = ENOENT;
     for (uint32_t i = 0; i < op.candidates.count; i++, candidate = wire_string_after(candidate)) {
-        execve(candidate, args, env);
+        execve(candidate, context->args, context->env);
         /* As execvp(3): a file that may not be executed does not hide one later in the path. */
         if (errno == EACCES)
             error = EACCES;

@@ -36,6 +36,8 @@ plan_operation op_seccomp_listen;
 plan_operation op_net_device;
 /* op_command.c */
 plan_operation op_open_fifo, op_close_descriptors, op_check_command, op_exec, op_pause, op_end;
+/* What OP_EXEC needs memory for, before the process's filter may forbid the calls that get it. */
+plan_operation op_prepare_exec;
 /* A NULL-terminated array of pointers to the `count` strings of a list; the caller frees it. NULL: no memory.
  */
 char **plan_string_array(const char *first, uint32_t count);
