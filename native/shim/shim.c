@@ -34,7 +34,8 @@ static void lower_oom_score(void) {
 }
 
 static bool set_up(struct shim *shim) {
-    /* The C libraries' functions keep out those of their own, the first of the real-time signals among them. */
+    /* The C libraries' functions keep out those of their own, the first of the real-time signals among them.
+     */
     const uint64_t all = UINT64_MAX;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof all);
     /* What the daemon ignores (SIGPIPE) must not be ignored in the container. */

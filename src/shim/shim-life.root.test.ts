@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { GantryError } from "../base/errors.ts";
 import { silentLogger } from "../base/logger.ts";
 import { createShimManager } from "./shim-manager.ts";
 import {
@@ -22,6 +23,7 @@ import {
   runExec,
   shell,
   shimFixture,
+  START,
   stubPlan,
 } from "./stub-shim.ts";
 
@@ -217,17 +219,7 @@ test("a failing plan is explained and leaves nothing", async (t) => {
     log: silentLogger,
     explain: (plan, failure) => new Error(`${plan.length} ${JSON.stringify(failure)}`),
   });
-  const options = {
-    id: "a",
-    plan: stubPlan([], { fail: true }),
-    log: undefined,
-    terminal: false,
-    stdin: true,
-    stdinOnce: false,
-    memoryCgroupDirectory: undefined,
-    shimCgroup: { tasksFiles: [] },
-    startNow: true,
-  };
+  const options = { ...START, id: "a", plan: stubPlan([], { fail: true }), stdin: true };
   await assert.rejects(manager.start(options, never), {
     message: '3 {"operation":7,"errno":2,"syscall":"stub","path":"/nowhere"}',
   });
@@ -249,17 +241,7 @@ test("an aborted start leaves nothing", async (t) => {
   const ran = join(directory, "ran");
   for (let i = 0; i < 10; i++) {
     const abort = new AbortController();
-    const options = {
-      id: `a${i}`,
-      plan: shell(`sleep 0.3; echo > ${ran}`),
-      log: undefined,
-      terminal: false,
-      stdin: false,
-      stdinOnce: false,
-      memoryCgroupDirectory: undefined,
-      shimCgroup: { tasksFiles: [] },
-      startNow: true,
-    };
+    const options = { ...START, id: `a${i}`, plan: shell(`sleep 0.3; echo > ${ran}`) };
     const started = manager.start(options, abort.signal);
     abort.abort();
     await assert.rejects(started, { name: "AbortError" });
@@ -269,22 +251,64 @@ test("an aborted start leaves nothing", async (t) => {
   assert.ok(!existsSync(ran));
 });
 
+test("a plan is made while the shim waits for it; one that fails, or is wanted no more, ends the shim", async (t) => {
+  const { manager, start, directory } = shimFixture(t);
+  const pidRecord = join(directory, "shims/a/pid");
+  const shimPid = (): number => readFileSync(pidRecord).readUInt32LE(8);
+  const waiting = (): boolean => existsSync(pidRecord) && !ended(shimPid());
+  let pid = 0;
+  const made = await start("a", "", {
+    plan: async () => {
+      await eventually("the shim", waiting);
+      pid = shimPid();
+      return shell(FOREVER);
+    },
+  });
+  assert.equal(made.shimPid, pid);
+  await manager.discard("a");
+  const failing = start("a", "", {
+    plan: async () => {
+      await eventually("the shim", waiting);
+      pid = shimPid();
+      throw new GantryError("not-found", "no such user");
+    },
+  });
+  await assert.rejects(failing, { kind: "not-found", message: "no such user" });
+  await eventually("the shim's end", () => ended(pid));
+  assert.deepEqual(await manager.list(), []);
+  const abort = new AbortController();
+  const aborted = start(
+    "a",
+    "",
+    {
+      plan: async () => {
+        await eventually("the shim", waiting);
+        pid = shimPid();
+        abort.abort();
+        await eventually("the shim's end", () => ended(pid));
+        return shell(FOREVER);
+      },
+    },
+    abort.signal,
+  );
+  await assert.rejects(aborted, { name: "AbortError" });
+  assert.deepEqual(await manager.list(), []);
+});
+
+test("a shim that cannot be spawned has no plan made", async (t) => {
+  const { directory } = shimFixture(t);
+  const manager = createShimManager({ stateDirectory: directory, program: "/nowhere", log: silentLogger });
+  const options = { ...START, id: "a", plan: () => Promise.reject(new Error("made")) };
+  await assert.rejects(manager.start(options, never), /ENOENT/);
+  assert.deepEqual(await manager.list(), []);
+});
+
 test("a state directory with a path too long for a socket address", async (t) => {
   const { directory, program, start } = shimFixture(t);
   const deep = join(directory, "x".repeat(120));
   const manager = createShimManager({ stateDirectory: deep, program, log: silentLogger });
   await start("unused", "true");
-  const options = {
-    id: "a".repeat(64),
-    plan: shell(FOREVER),
-    log: undefined,
-    terminal: false,
-    stdin: false,
-    stdinOnce: false,
-    memoryCgroupDirectory: undefined,
-    shimCgroup: { tasksFiles: [] },
-    startNow: true,
-  };
+  const options = { ...START, id: "a".repeat(64), plan: shell(FOREVER) };
   const shim = await manager.start(options, never);
   assert.equal((await runExec(shim, shell("exit 2"))).exitCode, 2);
   await manager.discard(options.id);

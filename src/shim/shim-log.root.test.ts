@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { silentLogger } from "../base/logger.ts";
 import { createShimManager } from "./shim-manager.ts";
-import { eventually, joinLog, never, readLog, shell, shimFixture } from "./stub-shim.ts";
+import { eventually, joinLog, never, readLog, shell, shimFixture, START } from "./stub-shim.ts";
 
 const LINE = 16384;
 
@@ -238,14 +238,7 @@ test("an exit with a full state directory is told, and recorded once there is ro
   const state = disk("64k");
   const manager = createShimManager({ stateDirectory: state, program, log: silentLogger });
   const plan = shell("read x; exit 5");
-  const none = {
-    log: undefined,
-    terminal: false,
-    memoryCgroupDirectory: undefined,
-    shimCgroup: { tasksFiles: [] },
-  };
-  const input = { stdin: true, stdinOnce: false, startNow: true };
-  const shim = await manager.start({ id: "a", plan, ...none, ...input }, never);
+  const shim = await manager.start({ ...START, id: "a", plan, stdin: true }, never);
   const filler = join(state, "filler");
   assert.throws(() => writeFileSync(filler, Buffer.alloc(1 << 20)), { code: "ENOSPC" });
   const { stdin } = await shim.attach(never);

@@ -65,8 +65,19 @@ export interface ShimFixture {
   /** Mounts a small tmpfs and returns its path. */
   disk: (size: string) => string;
   /** Starts a shell script with a log at log(id). */
-  start: (id: string, script: string, more?: Partial<ShimStart>) => Promise<Shim>;
+  start: (id: string, script: string, more?: Partial<ShimStart>, signal?: AbortSignal) => Promise<Shim>;
 }
+
+/** What a start needs besides an id and a plan. */
+export const START: Omit<ShimStart, "id" | "plan"> = {
+  log: undefined,
+  terminal: false,
+  stdin: false,
+  stdinOnce: false,
+  memoryCgroupDirectory: undefined,
+  shimCgroup: { tasksFiles: [] },
+  startNow: true,
+};
 
 export const never: AbortSignal = new AbortController().signal;
 
@@ -88,23 +99,10 @@ export function shimFixture(t: TestContext): ShimFixture {
     for (const path of disks) execFileSync("umount", ["-l", path]);
     rmSync(directory, { recursive: true, force: true });
   });
-  const start = (id: string, script: string, more: Partial<ShimStart> = {}): Promise<Shim> => {
+  const start: ShimFixture["start"] = (id, script, more = {}, signal = never) => {
     const letters = { terminal: more.terminal ?? false, gate: more.startNow === false };
-    return manager.start(
-      {
-        id,
-        plan: shell(script, letters),
-        log: { path: log(id) },
-        terminal: false,
-        stdin: false,
-        stdinOnce: false,
-        memoryCgroupDirectory: undefined,
-        shimCgroup: { tasksFiles: [] },
-        startNow: true,
-        ...more,
-      },
-      never,
-    );
+    const plan = shell(script, letters);
+    return manager.start({ ...START, id, plan, log: { path: log(id) }, ...more }, signal);
   };
   return { manager, directory, program, log, disk, start };
 }
