@@ -50,12 +50,16 @@ static napi_value notify_send(napi_env env, napi_callback_info info) {
     return NULL;
 }
 
-/* tryLock(fd): an exclusive flock(2) without waiting; false where another open of the file holds one. */
+/* tryLock(fd, shared): a flock(2) without waiting; false where another open of the file holds one against it.
+ */
 static napi_value try_lock(napi_env env, napi_callback_info info) {
-    napi_value args[1], result;
+    napi_value args[2], result;
     int32_t fd;
-    if (!addon_args(env, info, 1, args) || !addon_int32(env, args[0], &fd)) return NULL;
-    bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    bool shared;
+    if (!addon_args(env, info, 2, args) || !addon_int32(env, args[0], &fd)) return NULL;
+    if (napi_get_value_bool(env, args[1], &shared) != napi_ok)
+        return addon_throw_type(env, "argument is not a boolean");
+    bool locked = flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0;
     if (!locked && errno != EWOULDBLOCK) return addon_throw_errno(env, errno, "flock", NULL);
     return napi_get_boolean(env, locked, &result) == napi_ok ? result : NULL;
 }

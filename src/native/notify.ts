@@ -6,7 +6,7 @@ import { addon } from "./addon.ts";
 
 const addonPart = addon as {
   notifySend: (path: string, message: string) => void;
-  tryLock: (fd: number) => boolean;
+  tryLock: (fd: number, shared: boolean) => boolean;
   openFilesLimit: (soft: number) => void;
   endProcess: (status: number) => never;
 };
@@ -22,12 +22,13 @@ export function sendNotify(path: string, message: string): void {
 }
 
 /**
- * Takes an exclusive flock(2) on an open file. It goes with the descriptor, so also with a process that is killed.
+ * Takes a flock(2) on an open file, exclusive unless shared. It goes with the descriptor, so also with a process that is
+ * killed.
  *
- * @returns false where another holder has it.
+ * @returns false where another holder keeps it from being taken.
  */
-export function tryFileLock(fd: number): boolean {
-  return addonPart.tryLock(fd);
+export function tryFileLock(fd: number, shared = false): boolean {
+  return addonPart.tryLock(fd, shared);
 }
 
 /** Sets this process's soft limit of open files, which its children inherit; never above the hard one. */

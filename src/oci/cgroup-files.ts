@@ -17,6 +17,8 @@ import {
   writeSync,
 } from "node:fs";
 import { GantryError, errnoCode } from "../base/errors.ts";
+import { getAttribute, setAttribute } from "../native/attribute.ts";
+import { tryFileLock } from "../native/notify.ts";
 import { readSmallFiles, type FileGroup, type FileTexts } from "../native/small-files.ts";
 
 export interface CgroupFiles {
@@ -33,7 +35,18 @@ export interface CgroupFiles {
   write(path: string, value: string): void;
   /** The same on another thread: for a limit of memory, at which the kernel may reclaim for seconds. */
   writeAside(path: string, value: string): Promise<void>;
+  /** Names of the files in it. */
+  names(directory: string): string[];
+  /** A note of ours on the directory, which goes with it; "" for none. */
+  note(directory: string): string;
+  /** False where the filesystem, or the lack of a privilege, does not let it. */
+  setNote(directory: string, text: string): boolean;
+  /** A lock on the directory between processes, until disposed of; undefined where it is not to be had at once. */
+  lock(directory: string, shared: boolean): Disposable | undefined;
 }
+
+/** Of Gantry's notes on directories. */
+const NOTE = "trusted.gantry";
 
 let buffer = Buffer.allocUnsafe(16 * 1024);
 
@@ -102,6 +115,29 @@ export const kernelCgroupFiles: CgroupFiles = {
     } finally {
       await file.close();
     }
+  },
+  names(directory) {
+    try {
+      return readdirSync(directory);
+    } catch (error) {
+      if (errnoCode(error) === "ENOENT") return [];
+      throw error;
+    }
+  },
+  note: (directory) => getAttribute(directory, NOTE),
+  setNote(directory, text) {
+    try {
+      setAttribute(directory, NOTE, text);
+      return true;
+    } catch {
+      return false;
+    }
+  },
+  lock(directory, shared) {
+    const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+    if (tryFileLock(fd, shared)) return { [Symbol.dispose]: () => closeSync(fd) };
+    closeSync(fd);
+    return undefined;
   },
 };
 

@@ -78,6 +78,10 @@ class Kernel {
         ? [...new Set([...this.values.keys()].map((path) => path.split("/")[2] ?? ""))]
         : [],
     read: (path) => this.values.get(path),
+    names: () => [],
+    note: () => "",
+    setNote: () => false,
+    lock: () => ({ [Symbol.dispose]: () => undefined }),
     readMany: () => Promise.reject(new Error("nothing is read at once here")),
     write: (path, value) => this.#write(path, value),
     writeAside: async (path, value) => {

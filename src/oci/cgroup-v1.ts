@@ -6,11 +6,11 @@ import { dirname, join } from "node:path";
 import { sleep } from "../base/abort.ts";
 import { GantryError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
-import { enableControllers } from "./cgroup-controllers.ts";
 import { execDirectory } from "./cgroup-exec.ts";
 import type { CgroupFiles } from "./cgroup-files.ts";
 import type { Hierarchies } from "./cgroup-hierarchies.ts";
 import { killAll, processesIn, removeDirectories, removeEmptyDirectories } from "./cgroup-teardown.ts";
+import { UnifiedControllers } from "./cgroup-unified.ts";
 import { v1Writes } from "./cgroup-v1-resources.ts";
 import { applyUpdate, applyWrites, makeDirectories, type CgroupWrite } from "./cgroup-write.ts";
 import type { Cgroup, CgroupEntries, UndoUpdate } from "./cgroup.ts";
@@ -48,7 +48,8 @@ export class V1Cgroup implements Cgroup {
         // Also of directories that were there: whoever made them may have died before it came to this.
         inheritCpuset(files, join(root, this.path), root);
       }
-      this.#enableUnified(resources);
+      using limiting = this.#enableUnified(resources);
+      void limiting;
       if (holder !== undefined)
         for (const file of this.entries().tasksFiles) files.write(file, String(holder));
       if (!isNew && !adopt && processesIn(files, this.#listing()).length > 0) {
@@ -63,6 +64,7 @@ export class V1Cgroup implements Cgroup {
           // Another container has come below it meanwhile, or it has gone.
         }
       }
+      this.#tidyUnified();
       throw error;
     }
   }
@@ -87,7 +89,8 @@ export class V1Cgroup implements Cgroup {
 
   async update(resources: Resources): Promise<UndoUpdate> {
     this.#mustExist();
-    this.#enableUnified(resources);
+    using limiting = this.#enableUnified(resources);
+    void limiting;
     return await applyUpdate(this.#files, this.#writes(resources));
   }
 
@@ -134,18 +137,22 @@ export class V1Cgroup implements Cgroup {
   async remove(signal: AbortSignal): Promise<void> {
     const directories = this.#roots().map((root) => join(root, this.path));
     await removeDirectories(this.#files, directories, signal, () => this.#letDie());
+    this.#tidyUnified();
   }
 
   async removeIfEmpty(): Promise<boolean> {
     const directories = this.#roots().map((root) => join(root, this.path));
-    return removeEmptyDirectories(this.#files, directories);
+    const gone = removeEmptyDirectories(this.#files, directories);
+    if (gone) this.#tidyUnified();
+    return gone;
   }
 
   async removeShadow(): Promise<void> {
     const { unified } = this.#hierarchies;
     if (unified === undefined) return;
     for (let path = this.path; path !== "/"; path = dirname(path))
-      if (!removeEmptyDirectories(this.#files, [join(unified, path)])) return;
+      if (!removeEmptyDirectories(this.#files, [join(unified, path)])) break;
+    this.#tidyUnified();
   }
 
   /** A process frozen by v1's freezer takes no SIGKILL. */
@@ -179,14 +186,19 @@ export class V1Cgroup implements Cgroup {
   }
 
   /** Has the controllers of the v2 hierarchy in the group, if the limits need them: few containers use huge pages. */
-  #enableUnified({ hugepageLimits, rdma }: Resources): void {
+  #enableUnified({ hugepageLimits, rdma }: Resources): Disposable | undefined {
     const wanted = [...(hugepageLimits?.length ? ["hugetlb"] : []), ...(rdma ? ["rdma"] : [])];
-    if (wanted.every((controller) => this.#unifiedDirectory(controller) === undefined)) return;
-    let above = this.#hierarchies.unified as string;
-    for (const part of this.path.split("/").filter(Boolean)) {
-      enableControllers(this.#files, above, wanted);
-      above = join(above, part);
-    }
+    if (wanted.every((controller) => this.#unifiedDirectory(controller) === undefined)) return undefined;
+    return this.#unified()?.enable(wanted);
+  }
+
+  #tidyUnified(): void {
+    if (this.#hierarchies.unifiedControllers.size > 0) this.#unified()?.tidy();
+  }
+
+  #unified(): UnifiedControllers | undefined {
+    const { unified } = this.#hierarchies;
+    return unified === undefined ? undefined : new UnifiedControllers(this.#files, unified, this.path);
   }
 
   #writes(resources: Resources): CgroupWrite[] {
