@@ -123,11 +123,9 @@ const name = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
 test("off without a limit, on along the path with one, and off after the last, whoever removes it", async () => {
   const kernel = new Kernel();
   kernel.mkdir(`${UNIFIED}/kubepods`);
-  const plain = await kernel
-    .manager()
-    .create("/kubepods/pod/plain", { pids: { limit: 0 } })
-    .catch(String);
-  assert.match(String(plain), /pids/);
+  const plain = await kernel.manager().create("/kubepods/pod/plain", {});
+  assert.equal(kernel.below(""), "");
+  assert.equal(await plain.removeIfEmpty(), true);
   const one = await kernel.manager().create("/kubepods/pod/one", PAGES);
   const two = await kernel.manager().create("/kubepods/other/two", PAGES);
   assert.equal(kernel.files.get(`${UNIFIED}/kubepods/pod/one/hugetlb.2MB.max`), "0");

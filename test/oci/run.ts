@@ -31,7 +31,7 @@ const names = values.runtimes.split(",").map(runtimeName);
 installTools({ go: "golang-go", busybox: "busybox-static", runc: "runc", crun: "crun" });
 if (!buildIsCurrent()) await bundle();
 const suite = await validationPrograms();
-const subjects = names.map(runtimeSubject);
+const subjects = names.map((name) => runtimeSubject(name));
 const focus = new RegExp(values.focus);
 const programs = suite.names.filter((name) => focus.test(name));
 const runs = await runSuite(suite, programs, subjects, ({ program, runtime, outcome, durationMs }) =>

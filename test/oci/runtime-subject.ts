@@ -24,9 +24,12 @@ export interface RuntimeSubject {
   notes: string[];
 }
 
-/** @throws Error when it is not installed. */
-export function runtimeSubject(name: RuntimeName): RuntimeSubject {
-  const program = name === "gantry-oci" ? GANTRY : name;
+/**
+ * @param gantry the program that gantry-oci is; that of the checkout unless given.
+ * @throws Error when it is not installed.
+ */
+export function runtimeSubject(name: RuntimeName, gantry = GANTRY): RuntimeSubject {
+  const program = name === "gantry-oci" ? gantry : name;
   const { stdout, error } = spawnSync(program, ["--version"], { encoding: "utf8" });
   if (error) throw error;
   const version = /\d+\.\d+\.\d+\S*/.exec(stdout)?.[0] ?? "unknown";
