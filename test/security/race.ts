@@ -29,6 +29,9 @@ import { patient } from "../harness/patience.ts";
 
 const project = join(import.meta.dirname, "../..");
 
+/** With programs/weak.c. */
+export const WEAK_LINKING = "-Wl,--wrap=syscall,--wrap=mkdirat,--wrap=mknodat,--wrap=ioctl";
+
 /** What came of the rounds. */
 export interface RaceResult {
   /** "exit 0", "openat2 ELOOP" … and how often. */
@@ -68,7 +71,13 @@ export class RaceTrack {
     };
     this.#programs = {
       strong: compile("race", ...sources),
-      weak: compile("race-weak", "-DWEAK", "-Wl,--wrap=syscall,--wrap=mkdirat,--wrap=mknodat", ...sources),
+      weak: compile(
+        "race-weak",
+        "-O0",
+        WEAK_LINKING,
+        join(import.meta.dirname, "programs/weak.c"),
+        ...sources,
+      ),
     };
     const probe = compile("probe", "-static", join(import.meta.dirname, "programs/probe.c"));
     /* A link of the volume, followed by the container, leads to a place like the host's in its own root. */
@@ -119,7 +128,8 @@ export class RaceTrack {
     plan: Uint8Array,
     rounds: number,
     options: {
-      swapped?: readonly [string, string];
+      /** "none": others exchange something. */
+      swapped?: readonly [string, string] | "none";
       clean?: readonly string[];
       joinPid?: number;
       weak?: boolean;
@@ -128,12 +138,14 @@ export class RaceTrack {
     const file = this.path("plan");
     writeFileSync(file, plan);
     const { swapped = [join(this.volume, "a"), join(this.volume, "link")], clean = [], joinPid } = options;
-    const args = [file, String(rounds), this.host, ...swapped, ...clean.flatMap((path) => ["--clean", path])];
+    const names = swapped === "none" ? ["-", "-"] : swapped;
+    const args = [file, String(rounds), this.host, ...names, ...clean.flatMap((path) => ["--clean", path])];
     if (joinPid !== undefined) args.push("--join", String(joinPid));
     const program = this.#programs[options.weak ? "weak" : "strong"];
-    const wasLink = lstatSync(swapped[0]).isSymbolicLink();
-    const { code, stdout, stderr } = await runCommand(program, args, { timeoutMs: patient(280_000) });
-    if (lstatSync(swapped[0]).isSymbolicLink() !== wasLink) exchange(...swapped);
+    const isLink = (): boolean => swapped !== "none" && lstatSync(swapped[0]).isSymbolicLink();
+    const wasLink = isLink();
+    const { code, stdout, stderr } = await runCommand(program, args, { timeoutMs: 280_000 });
+    if (swapped !== "none" && isLink() !== wasLink) exchange(...swapped);
     assert.equal(code, 0, stderr);
     const counts = new Map<string, number>();
     for (const line of stdout.trim().split("\n")) {

@@ -3,6 +3,8 @@
  * nothing of the host's is mounted, covered, made or read. CVE-2021-30465, CVE-2024-45310, CVE-2019-19921,
  * CVE-2023-27561, CVE-2025-31133, CVE-2025-52565, CVE-2024-21626, CVE-2024-23651.
  *
+ * The same for the terminals of further processes, where the container itself changes what is in /dev.
+ *
  * Each race shows that it was one: the exchanges were seen from both sides, and the same race against an executor that
  * opens by name what it has looked up is lost. `npm run test:races` runs 10,000 rounds of each.
  */
@@ -11,6 +13,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test, type TestContext } from "node:test";
+import { ExecTerminal } from "./exec-terminal.ts";
 import { RaceTrack, type RaceResult } from "./race.ts";
 
 const all = Number(process.env["GANTRY_RACE_ROUNDS"] ?? 0);
@@ -19,14 +22,21 @@ const FULL = all || 10_000;
 const ROUNDS = all || 1_500;
 /** Where what was made has to be deleted after each round, and rounds are one after the other. */
 const CLEANED = all || 500;
+const EXECS = all || 500;
 /** Against the weak executor. */
 const WEAK = 600;
 
 let track: RaceTrack;
-before(() => {
+let terminals: ExecTerminal;
+before(async () => {
   track = new RaceTrack();
+  terminals = new ExecTerminal(track);
+  await terminals.open();
 });
-after(() => track?.close());
+after(async () => {
+  await terminals?.close();
+  track?.close();
+});
 
 const bind = (source: string, destination: string) => ({
   destination,
@@ -49,7 +59,7 @@ function assertSafe(t: TestContext, result: RaceResult, sides = 2): void {
   assert.equal(result.touched, 0, `the host's directory was touched: ${text}`);
   assert.ok(result.outcomes.size >= sides, `one outcome only, so nothing was raced: ${text}`);
   for (const name of result.outcomes.keys())
-    assert.match(name, /^(?:exit [01]|\w+ (?:ELOOP|ENOENT|EXDEV|EAGAIN|ENOTDIR|EBUSY))$/, text);
+    assert.match(name, /^(?:exit [01]|\w+ (?:ELOOP|ENOENT|EXDEV|EAGAIN|ENOTDIR|EBUSY|ENODEV))$/, text);
 }
 
 test("a mount's destination: a directory, on a path that is swapped (CVE-2021-30465)", async (t) => {
@@ -134,6 +144,43 @@ test("terminals: /dev/pts and /dev/console are swapped (CVE-2025-52565)", async 
     const result = await track.run(plan, ROUNDS / 2, { swapped: [join(dev, name), join(dev, link)] });
     assertSafe(t, result, name === "pts" ? 2 : 1);
   }
+});
+
+test("an exec's terminal: another container exchanges what is in /dev (CVE-2025-52565)", async (t) => {
+  const dev = terminals.makeDev();
+  const { running, plan } = await terminals.start({ command: "while :; do sleep 1; done" }, dev);
+  const pairs = "pts other pts ptslink pts fifo tty ttylink console consolelink".split(" ");
+  const other = await terminals.start({
+    command: ["/bin/swap", "exchange", ...pairs.map((name) => join("/v", name))],
+    mounts: [{ hostPath: dev, containerPath: "/v" }],
+  });
+  const race = { swapped: "none", joinPid: running.pid } as const;
+  assertSafe(t, await track.run(plan, EXECS, race));
+  const weak = await track.run(plan, WEAK, { ...race, weak: true });
+  report(t, weak);
+  /* What has the slave's name is a file, or nothing. */
+  const byName = [...weak.outcomes.keys()].filter((name) => name.startsWith("ioctl "));
+  assert.ok(byName.length > 0, "this race finds what is weak");
+  await other.running.end();
+  await running.end();
+});
+
+test("an exec's terminal: the container itself mounts on /dev/pts and its multiplexer", async (t) => {
+  const dev = terminals.makeDev();
+  const pairs = ["/v/other", "/dev/pts", "/v/other/ptmx", "/dev/pts/ptmx", "/v/fifo/ptmx", "/dev/pts/ptmx"];
+  const { id, running, plan } = await terminals.start({
+    command: ["/bin/swap", "cover", ...pairs, "/v/tty", "/dev/tty"],
+    mounts: [{ hostPath: dev, containerPath: "/v" }],
+    capabilities: ["SYS_ADMIN"],
+  });
+  assertSafe(t, await track.run(plan, EXECS, { swapped: "none", joinPid: running.pid }));
+  for (let round = 0; round < 3; round++) {
+    const { code, stdout, stderr } = await terminals.way.oci(["exec", "-t", id, "/bin/probe", "terminal"]);
+    t.diagnostic(`gantry-oci exec: ${code} ${stderr.trim()}`);
+    if (code === 0) assert.equal(stdout, "here\r\n");
+    else assert.match(stderr, /level=error msg=".*\/dev\/pts\/ptmx/);
+  }
+  await running.end();
 });
 
 test("device nodes and links in a directory that is swapped", async (t) => {

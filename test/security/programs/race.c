@@ -4,22 +4,22 @@
  *
  *   race PLAN ROUNDS WATCHED LEFT RIGHT [--join PID] [--clean PATH]…
  *
- * LEFT and RIGHT are exchanged by renameat2(2). WATCHED is a directory of the host's that nothing may happen to. The
+ * LEFT and RIGHT are exchanged by renameat2(2), or, where they are "-", others exchange something. A command with a
+ * terminal says something there; if that does not arrive at the master, it has another one, which counts as "exit 42". WATCHED is a directory of the host's that nothing may happen to. The
  * paths to clean are deleted after each round, so that the next one makes them again. Several processes share the rounds,
  * as most of a round is waiting for the kernel to be done with the mounts. Prints lines, from each process for each
  * outcome and how often there was it, "exit N" of the command or "CALL ERRNO" of the step that failed, then "touched N"
  * for what happened to WATCHED, and "swaps N".
  *
- * Compiled with -DWEAK and --wrap for the calls below, a path is looked up safely but then used by its name, as runtimes
- * once did: that must be found out, or the race is none.
+ * Linked with weak.c, a path is looked up safely but then used by its name, as runtimes once did: that must be found out,
+ * or the race is none.
  */
 #define _GNU_SOURCE
 #include "../../../native/executor/launch.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <signal.h>
-#include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,50 +30,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#ifdef WEAK
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
-long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f) {
-    if (number == SYS_openat2) {
-        const struct open_how *how = (const struct open_how *)c;
-        if (how->resolve & RESOLVE_IN_ROOT && how->flags & O_PATH) {
-            long found = __real_syscall(number, a, b, c, d);
-            char link[40], path[4096];
-            if (found < 0) return found;
-            snprintf(link, sizeof(link), "/proc/self/fd/%ld", found);
-            ssize_t length = readlink(link, path, sizeof(path) - 1);
-            if (length <= 0 || path[0] != '/') return found;
-            path[length] = 0;
-            int again = open(path, (int)how->flags & ~O_NOFOLLOW);
-            if (again < 0) return found;
-            close((int)found);
-            return again;
-        }
-    }
-    return __real_syscall(number, a, b, c, d, e, f);
-}
-
-/* Directory and name as one path, from what the kernel says the directory's is. */
-static const char *by_name(int directory, const char *name) {
-    static char path[8192];
-    char link[40];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", directory);
-    ssize_t length = readlink(link, path, 4096);
-    snprintf(path + (length < 0 ? 0 : length), 4000, "/%s", name);
-    return path;
-}
-
-int __wrap_mkdirat(int directory, const char *name, mode_t mode);
-int __wrap_mkdirat(int directory, const char *name, mode_t mode) {
-    return mkdir(by_name(directory, name), mode);
-}
-
-int __wrap_mknodat(int directory, const char *name, mode_t mode, dev_t device);
-int __wrap_mknodat(int directory, const char *name, mode_t mode, dev_t device) {
-    return mknod(by_name(directory, name), mode, device);
-}
-#endif
 
 #define WORKERS 6
 
@@ -111,6 +67,12 @@ static unsigned events(int watch) {
     return count;
 }
 
+/* Its process has ended. */
+static bool heard(int master) {
+    char byte;
+    return fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK) == 0 && read(master, &byte, 1) == 1;
+}
+
 _Noreturn static void work(const uint8_t *plan, size_t length, int rounds, int join, int argc, char **argv) {
     const struct launch_stdio stdio = {-1, -1, -1};
     for (int round = rounds; round > 0; round--) {
@@ -124,7 +86,8 @@ _Noreturn static void work(const uint8_t *plan, size_t length, int rounds, int j
         } else {
             while (waitpid(process.pid, &code, 0) < 0 && errno == EINTR)
                 continue;
-            snprintf(name, sizeof(name), "exit %d", WIFEXITED(code) ? WEXITSTATUS(code) : 128 + WTERMSIG(code));
+            int status = WIFEXITED(code) ? WEXITSTATUS(code) : 128 + WTERMSIG(code);
+            snprintf(name, sizeof(name), "exit %d", process.console < 0 || heard(process.console) ? status : 42);
             close(process.pidfd);
             if (process.console >= 0) close(process.console);
         }
@@ -151,10 +114,11 @@ int main(int argc, char **argv) {
     int join = -1;
     for (int i = 6; i + 1 < argc; i += 2)
         if (strcmp(argv[i], "--join") == 0) join = (int)syscall(SYS_pidfd_open, atoi(argv[i + 1]), 0);
-    pid_t swapper = fork();
+    bool alone = strcmp(argv[4], "-") == 0;
+    pid_t swapper = alone ? -1 : fork();
     if (swapper == 0) swap(argv[4], argv[5], swaps);
     /* From the first round on. */
-    while (*(volatile unsigned long *)swaps == 0)
+    while (!alone && *(volatile unsigned long *)swaps == 0)
         usleep(100);
     /* What one of them deleted would take the mounts on it away from the others. */
     int workers = WORKERS;
@@ -164,8 +128,8 @@ int main(int argc, char **argv) {
         if (fork() == 0) work(plan, (size_t)status.st_size, (atoi(argv[2]) + workers - 1) / workers, join, argc, argv);
     for (int worker = 0; worker < workers;)
         if (wait(NULL) > 0) worker++;
-    kill(swapper, SIGKILL);
-    waitpid(swapper, NULL, 0);
+    if (!alone) kill(swapper, SIGKILL);
+    if (!alone) waitpid(swapper, NULL, 0);
     printf("touched %u\nswaps %lu\n", events(watch), *swaps);
     return 0;
 }
