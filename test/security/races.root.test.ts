@@ -14,7 +14,7 @@ import { mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test, type TestContext } from "node:test";
 import { ExecTerminal } from "./exec-terminal.ts";
-import { RaceTrack, type RaceResult } from "./race.ts";
+import { LONGEST_MS, RaceTrack, type RaceResult } from "./race.ts";
 
 const all = Number(process.env["GANTRY_RACE_ROUNDS"] ?? 0);
 /** The best known race in full, in continuous integration, too; others in part there. */
@@ -25,6 +25,7 @@ const CLEANED = all || 500;
 const EXECS = all || 500;
 /** Against the weak executor. */
 const WEAK = 600;
+const LIMIT = all ? { timeout: LONGEST_MS } : {};
 
 let track: RaceTrack;
 let terminals: ExecTerminal;
@@ -62,7 +63,7 @@ function assertSafe(t: TestContext, result: RaceResult, sides = 2): void {
     assert.match(name, /^(?:exit [01]|\w+ (?:ELOOP|ENOENT|EXDEV|EAGAIN|ENOTDIR|EBUSY|ENODEV))$/, text);
 }
 
-test("a mount's destination: a directory, on a path that is swapped (CVE-2021-30465)", async (t) => {
+test("a mount's destination: a directory, on a path that is swapped (CVE-2021-30465)", LIMIT, async (t) => {
   const plan = track.plan(track.spec(["mount", "/source"], [bind(track.path("source"), "/v/a/b")]));
   assertSafe(t, await track.run(plan, FULL));
   const weak = await track.run(plan, WEAK, { weak: true });
@@ -70,7 +71,7 @@ test("a mount's destination: a directory, on a path that is swapped (CVE-2021-30
   assert.ok(weak.escapes > 0, "this race finds what is weak");
 });
 
-test("a file mounted where directories have to be made (CVE-2024-45310)", async (t) => {
+test("a file mounted where directories have to be made (CVE-2024-45310)", LIMIT, async (t) => {
   const plan = track.plan(track.spec(["mount", "/single"], [bind(track.path("single"), "/v/a/new/file")]));
   const places = [join(track.volume, "a"), join(track.volume, "link"), join(track.rootfs, track.host)];
   const clean = places.flatMap((place) => [join(place, "new/file"), join(place, "new")]);
@@ -83,16 +84,20 @@ test("a file mounted where directories have to be made (CVE-2024-45310)", async 
   assert.ok(weak.touched > 0, "this race finds what is weak");
 });
 
-test("a new filesystem, and one that must not be reached through a link (CVE-2019-19921, CVE-2023-27561)", async (t) => {
-  const tmpfs = { destination: "/v/a/b", type: "tmpfs", source: "raced", options: [] };
-  assertSafe(t, await track.run(track.plan(track.spec(["mount", "raced"], [tmpfs])), ROUNDS));
-  const sysfs = { destination: "/v/a/b", type: "sysfs", source: "raced", options: [] };
-  const result = await track.run(track.plan(track.spec(["mount", "raced"], [sysfs])), ROUNDS);
-  assertSafe(t, result);
-  assert.ok((result.outcomes.get("openat2 ELOOP") ?? 0) > 0, "a link is refused");
-});
+test(
+  "a new filesystem, and one that must not be reached through a link (CVE-2019-19921, CVE-2023-27561)",
+  LIMIT,
+  async (t) => {
+    const tmpfs = { destination: "/v/a/b", type: "tmpfs", source: "raced", options: [] };
+    assertSafe(t, await track.run(track.plan(track.spec(["mount", "raced"], [tmpfs])), ROUNDS));
+    const sysfs = { destination: "/v/a/b", type: "sysfs", source: "raced", options: [] };
+    const result = await track.run(track.plan(track.spec(["mount", "raced"], [sysfs])), ROUNDS);
+    assertSafe(t, result);
+    assert.ok((result.outcomes.get("openat2 ELOOP") ?? 0) > 0, "a link is refused");
+  },
+);
 
-test("masked and read-only paths", async (t) => {
+test("masked and read-only paths", LIMIT, async (t) => {
   const spec = track.spec([], [{ destination: "/dev", type: "tmpfs", source: "tmpfs" }], {
     linux: {
       namespaces: [{ type: "mount" }],
@@ -109,19 +114,23 @@ test("masked and read-only paths", async (t) => {
   assertSafe(t, await track.run(track.plan(spec), ROUNDS));
 });
 
-test("the null device that masks, swapped for a link to a file of procfs (CVE-2025-31133)", async (t) => {
-  const dev = track.path("dev");
-  mkdirSync(dev);
-  execFileSync("mknod", [join(dev, "null"), "c", "1", "3"]);
-  symlinkSync("/proc/sys/kernel/core_pattern", join(dev, "link"));
-  const spec = track.spec(["null", "/proc/timer_list"], [bind(dev, "/dev")], {
-    linux: { namespaces: [{ type: "mount" }], maskedPaths: ["/proc/timer_list"] },
-  });
-  const swapped = [join(dev, "null"), join(dev, "link")] as const;
-  assertSafe(t, await track.run(track.plan(spec), ROUNDS, { swapped }));
-});
+test(
+  "the null device that masks, swapped for a link to a file of procfs (CVE-2025-31133)",
+  LIMIT,
+  async (t) => {
+    const dev = track.path("dev");
+    mkdirSync(dev);
+    execFileSync("mknod", [join(dev, "null"), "c", "1", "3"]);
+    symlinkSync("/proc/sys/kernel/core_pattern", join(dev, "link"));
+    const spec = track.spec(["null", "/proc/timer_list"], [bind(dev, "/dev")], {
+      linux: { namespaces: [{ type: "mount" }], maskedPaths: ["/proc/timer_list"] },
+    });
+    const swapped = [join(dev, "null"), join(dev, "link")] as const;
+    assertSafe(t, await track.run(track.plan(spec), ROUNDS, { swapped }));
+  },
+);
 
-test("terminals: /dev/pts and /dev/console are swapped (CVE-2025-52565)", async (t) => {
+test("terminals: /dev/pts and /dev/console are swapped (CVE-2025-52565)", LIMIT, async (t) => {
   const dev = track.path("terminals");
   for (const name of ["pts"]) mkdirSync(join(dev, name), { recursive: true });
   writeFileSync(join(dev, "console"), "");
@@ -146,7 +155,7 @@ test("terminals: /dev/pts and /dev/console are swapped (CVE-2025-52565)", async 
   }
 });
 
-test("an exec's terminal: another container exchanges what is in /dev (CVE-2025-52565)", async (t) => {
+test("an exec's terminal: another container exchanges what is in /dev (CVE-2025-52565)", LIMIT, async (t) => {
   const dev = terminals.makeDev();
   const { running, plan } = await terminals.start({ command: "while :; do sleep 1; done" }, dev);
   const pairs = "pts other pts ptslink pts fifo tty ttylink console consolelink".split(" ");
@@ -165,7 +174,7 @@ test("an exec's terminal: another container exchanges what is in /dev (CVE-2025-
   await running.end();
 });
 
-test("an exec's terminal: the container itself mounts on /dev/pts and its multiplexer", async (t) => {
+test("an exec's terminal: the container itself mounts on /dev/pts and its multiplexer", LIMIT, async (t) => {
   const dev = terminals.makeDev();
   const pairs = ["/v/other", "/dev/pts", "/v/other/ptmx", "/dev/pts/ptmx", "/v/fifo/ptmx", "/dev/pts/ptmx"];
   const { id, running, plan } = await terminals.start({
@@ -183,7 +192,7 @@ test("an exec's terminal: the container itself mounts on /dev/pts and its multip
   await running.end();
 });
 
-test("device nodes and links in a directory that is swapped", async (t) => {
+test("device nodes and links in a directory that is swapped", LIMIT, async (t) => {
   const names = "null zero full random urandom tty fd stdin stdout stderr core ptmx".split(" ");
   symlinkSync(track.host, join(track.rootfs, "devlink"));
   const places = [join(track.rootfs, "dev"), join(track.rootfs, "devlink"), join(track.rootfs, track.host)];
@@ -197,14 +206,14 @@ test("device nodes and links in a directory that is swapped", async (t) => {
   assert.ok(weak.touched > 0, "this race finds what is weak");
 });
 
-test("the working directory, of a container and of an exec (CVE-2024-21626)", async (t) => {
+test("the working directory, of a container and of an exec (CVE-2024-21626)", LIMIT, async (t) => {
   const { dev, ino } = statSync(join(track.host, "b"));
   const spec = track.spec(["cwd", String(dev), String(ino)]);
   if (spec.process) spec.process.cwd = "/v/a/b";
   assertSafe(t, await track.run(track.plan(spec), ROUNDS));
 });
 
-test("a part of an image volume, swapped for a link to the host (CVE-2024-23651)", async (t) => {
+test("a part of an image volume, swapped for a link to the host (CVE-2024-23651)", LIMIT, async (t) => {
   const image = track.path("image");
   mkdirSync(join(image, "a/b"), { recursive: true });
   symlinkSync(track.host, join(image, "link"));
@@ -219,7 +228,7 @@ test("a part of an image volume, swapped for a link to the host (CVE-2024-23651)
   assert.ok(weak.escapes > 0, "this race finds what is weak");
 });
 
-test("a bind mount's source, after it has been followed", async (t) => {
+test("a bind mount's source, after it has been followed", LIMIT, async (t) => {
   const plan = track.plan(track.spec(["empty", "/src"], [bind(join(track.volume, "a/b"), "/src")]));
   const result = await track.run(plan, ROUNDS);
   assertSafe(t, result);

@@ -19,8 +19,7 @@ import { nativeDirectory } from "../../src/native/addon.ts";
 import { compiled } from "../harness/debian-files.ts";
 import { runCommand } from "../harness/command.ts";
 import { file } from "../harness/image-builder.ts";
-import { patient } from "../harness/patience.ts";
-import { WEAK_LINKING } from "./race.ts";
+import { LONGEST_MS, WEAK_LINKING } from "./race.ts";
 import type { DriverOrder, DriverReport } from "./shared-volume-driver.ts";
 import type { Kind } from "./shared-volume-kinds.ts";
 import { GantryOci } from "./way-gantry-oci.ts";
@@ -29,7 +28,6 @@ import type { RunningAttack } from "./way.ts";
 const PROGRAMS = join(import.meta.dirname, "programs");
 const NATIVE = join(import.meta.dirname, "../../native");
 const UP = "../../../../../../../../../../../..";
-const LONGEST_MS = 3_600_000;
 
 export interface RoundsAsked {
   rounds: number;
@@ -107,7 +105,7 @@ export class SharedVolume {
       [join(import.meta.dirname, "shared-volume-driver.ts"), JSON.stringify(order)],
       {
         env: { ...process.env, ...(weak && { GANTRY_NATIVE_DIR: this.#weakDirectory() }) },
-        timeoutMs: patient(LONGEST_MS),
+        timeoutMs: LONGEST_MS,
       },
     );
     assert.equal(code, 0, stderr);

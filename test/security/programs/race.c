@@ -75,6 +75,7 @@ static bool heard(int master) {
 
 _Noreturn static void work(const uint8_t *plan, size_t length, int rounds, int join, int argc, char **argv) {
     const struct launch_stdio stdio = {-1, -1, -1};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (int round = rounds; round > 0; round--) {
         struct launch_process process;
         struct plan_error failure;
