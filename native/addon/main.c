@@ -136,6 +136,7 @@ static napi_value addon_init(napi_env env, napi_value exports) {
     addon_device_filter_register(env, exports);
     addon_label_register(env, exports);
     addon_attribute_register(env, exports);
+    addon_datagram_register(env, exports);
     addon_launch_program_register(env, exports);
     addon_loopback_connect_register(env, exports);
     addon_small_files_register(env, exports);

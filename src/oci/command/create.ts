@@ -1,7 +1,7 @@
 /** `create`: makes a container from a bundle; its process waits for `start`. `run` shares it. */
 import { readFileSync, realpathSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { kill } from "node:process";
+import { env, kill } from "node:process";
 import { CleanupStack } from "../../base/cleanup.ts";
 import { errnoCode, errorMessage, GantryError } from "../../base/errors.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
@@ -97,8 +97,11 @@ async function makeContainer<T extends { pid: number }>(
     consoleAddon.makeFifo(fifo, 0o600);
     const listening = listenDescriptors();
     const preserveFds = listening + options.preserveFds;
-    const process = spec.process && withListenDescriptors(grantedProcess(spec.process, log), listening);
-    const plan = planForContainer(withFollowedSources(process ? { ...spec, process } : spec, bundle), {
+    const asked = env["NOTIFY_SOCKET"]
+      ? (await import("./notify-socket.ts")).withNotifySocket(root, id, spec)
+      : spec;
+    const process = asked.process && withListenDescriptors(grantedProcess(asked.process, log), listening);
+    const plan = planForContainer(withFollowedSources(process ? { ...asked, process } : asked, bundle), {
       rootfs: { type: "bind", source: rootfs, readonly: false },
       cgroup: entriesWithClass(cgroup.entries(), spec, id),
       netDevices: await netDeviceMoves(spec),

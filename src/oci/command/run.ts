@@ -21,7 +21,7 @@ export async function run(context: CommandContext, id: string, options: RunOptio
   if (options.detach) {
     await create(context, id, options);
     try {
-      await start(context, id);
+      await (await start(context, id)).ready(true);
     } catch (error) {
       await deleteContainer(context, id, true);
       throw error;
@@ -45,8 +45,9 @@ export async function run(context: CommandContext, id: string, options: RunOptio
     try {
       terminal?.connect();
       signals.attach(child);
-      await start(context, id);
+      const ready = (await start(context, id)).ready(false);
       const code = await waitInForeground(child, terminal);
+      await ready;
       terminal = undefined;
       return code;
     } finally {
