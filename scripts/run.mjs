@@ -59,7 +59,8 @@ function ensureCompiler() {
     step("installing a C compiler", "apt-get", ["-qq", "update"]);
     step("installing a C compiler", "apt-get", [...APT_INSTALL, "gcc", "libc6-dev", "make"]);
   }
-  if (!installs || has("musl-gcc") || existsSync(join(project, "native/build/gantry-shim"))) return;
+  const wanted = process.env.CC === undefined && !existsSync(join(project, "native/build/gantry-shim"));
+  if (!installs || !wanted || has("musl-gcc")) return;
   process.stderr.write("gantry: installing musl-tools, for a smaller shim\n");
   const apt = (args) => spawnSync("apt-get", args, { stdio: ["ignore", 2, 2] }).status === 0;
   if (
