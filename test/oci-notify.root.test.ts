@@ -28,6 +28,8 @@ oci.compile(
        return 0;
    }`,
 );
+// The socket is for any user of a container all the same.
+process.umask(0o077);
 beforeEach(() => {
   process.env["NOTIFY_SOCKET"] = manager;
 });

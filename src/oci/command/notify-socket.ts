@@ -25,7 +25,9 @@ const directoryOf = (root: string, id: string): string => join(containerDirector
 export function withNotifySocket(root: string, id: string, spec: Spec): Spec {
   if (!spec.process) return spec;
   const source = directoryOf(root, id);
-  mkdirSync(source, { mode: 0o755 });
+  mkdirSync(source);
+  // Whatever the umask.
+  chmodSync(source, 0o755);
   const options = ["bind", "nosuid", "noexec", "nodev", "ro"];
   const others = (spec.process.env ?? []).filter((entry) => !entry.startsWith("NOTIFY_SOCKET="));
   return {
