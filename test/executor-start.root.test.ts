@@ -9,7 +9,6 @@ import {
   constants,
   copyFileSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -23,13 +22,14 @@ import type { Spec } from "../src/oci/runtime-spec.ts";
 import { exampleSpec } from "../src/oci/command/spec.ts";
 import { runCommand } from "./harness/command.ts";
 import { installExecutor } from "./harness/installed-executor.ts";
+import { shortDirectory } from "./harness/short-directory.ts";
 
 const LARGE =
   "child_process crypto fs/promises http internal/abort_controller net readline stream timers/promises url util worker_threads zlib".split(
     " ",
   );
 
-const home = mkdtempSync("/run/gantry-executor-start-");
+const home = shortDirectory("gantry-executor-start");
 const bundle = join(home, "bundle");
 before(async () => {
   await installExecutor(join(home, "installed"));

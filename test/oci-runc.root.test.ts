@@ -23,9 +23,10 @@ import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createCgroupManager } from "../src/oci/cgroup-manager.ts";
 import type { Spec } from "../src/oci/runtime-spec.ts";
+import { shortDirectory } from "./harness/short-directory.ts";
 
 const project = dirname(import.meta.dirname);
-const base = mkdtempSync("/run/gantry-oci-runc-");
+const base = shortDirectory("gantry-oci-runc");
 // Each call is a process of its own, which would compile the sources again.
 process.env["NODE_COMPILE_CACHE"] = join(base, "compiled");
 const cgroupParent = `/gantry-oci-runc-${process.pid}`;

@@ -3,16 +3,17 @@
  * failures. Most of it is in how podman calls the runtime through conmon: exit files, console sockets, logs in JSON.
  */
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CommandResult } from "./harness/command.ts";
 import { installExecutor } from "./harness/installed-executor.ts";
 import { IMAGE, Podman } from "./harness/podman.ts";
+import { shortDirectory } from "./harness/short-directory.ts";
 
 const PATIENCE = 200;
-const home = mkdtempSync("/run/gantry-podman-runtime-");
+const home = shortDirectory("gantry-podman-runtime");
 let podman: Podman;
 
 before(async () => {

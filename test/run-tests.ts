@@ -24,7 +24,7 @@ const TEST_FILES = ["src/**/*.test.ts", "scripts/**/*.test.ts", "test/**/*.test.
  * No test takes near as long; one that does hangs, and fails. A file is not forced to end when its tests are done: it
  * would end with results that it has not told yet, and they would be missing without a trace.
  */
-const FILE_OPTIONS = [`--test-timeout=${patient(300_000)}`];
+const FILE_OPTIONS = [`--test-timeout=${Math.min(patient(300_000), 1_800_000)}`];
 /** Without any result for so long, a file hangs after its tests. The run fails then. */
 const STALL_MS = patient(420_000);
 

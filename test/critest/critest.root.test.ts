@@ -13,6 +13,7 @@ import { installExecutor } from "../harness/installed-executor.ts";
 import { EXCEPTIONS } from "./expected.ts";
 import { hostFacts } from "./host-facts.ts";
 import type { CritestResult } from "./result-file.ts";
+import { shortDirectory } from "../harness/short-directory.ts";
 
 /** Specs of each group of the pinned version. */
 const GROUPS: Readonly<Record<string, number>> = {
@@ -111,7 +112,7 @@ const OF_QUIET_MACHINES = "Container OOM|listing container stats";
 
 /** With Debian's runc the same pass: its containerd skips what it does not know of. */
 test("Debian's containerd passes with gantry-oci in runc's place", { timeout: 600_000 }, async () => {
-  const home = mkdtempSync("/run/gantry-critest-executor-");
+  const home = shortDirectory("gantry-critest-executor");
   try {
     const program = await installExecutor(home);
     const focus = String.raw`\[k8s\.io\] (Container|Multiple Containers|Streaming)`;

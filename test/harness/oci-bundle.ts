@@ -7,7 +7,6 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -19,6 +18,7 @@ import { exampleSpec } from "../../src/oci/command/spec.ts";
 import { createCgroupManager } from "../../src/oci/cgroup-manager.ts";
 import { stringifyExactJson } from "../../src/oci/exact-json.ts";
 import type { Linux, Process, Spec } from "../../src/oci/runtime-spec.ts";
+import { shortDirectory } from "./short-directory.ts";
 
 const PROGRAM = join(import.meta.dirname, "../../src/oci/command/main.ts");
 
@@ -29,7 +29,7 @@ export interface Outcome {
 }
 
 export class OciBundle {
-  readonly base = mkdtempSync("/run/gantry-oci-test-");
+  readonly base = shortDirectory("gantry-oci-test");
   readonly bundle = join(this.base, "bundle");
   readonly rootfs = join(this.bundle, "rootfs");
   /** What gantry-oci is started by: a program and its first arguments, or nothing. */

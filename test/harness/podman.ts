@@ -2,10 +2,11 @@
  * Debian's podman with an OCI runtime of our choice, on paths of its own: storage, state, network, locks. Its one image
  * is made of Debian's busybox, without a network.
  */
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runCommand, type CommandResult } from "./command.ts";
 import { filesBelowCgroups, mountsBelow, processesBelow } from "./podman-leftovers.ts";
+import { shortDirectory } from "./short-directory.ts";
 
 export const IMAGE = "busybox:test";
 const SUBNET = "10.196.7.0/24";
@@ -25,7 +26,7 @@ export class Podman {
   /** @param runtime absolute path of the OCI runtime. */
   static async start(runtime: string): Promise<Podman> {
     // Short: below it are sockets.
-    const podman = new Podman(mkdtempSync("/run/gantry-podman-"), runtime);
+    const podman = new Podman(shortDirectory("gantry-podman"), runtime);
     podman.#configure();
     podman.#makeRootfs();
     const layer = join(podman.directory, "layer.tar");

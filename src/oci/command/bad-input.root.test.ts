@@ -9,7 +9,6 @@ import {
   existsSync,
   globSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -20,6 +19,7 @@ import {
 import { join } from "node:path";
 import { after, mock, test } from "node:test";
 import { patient } from "../../../test/harness/patience.ts";
+import { shortDirectory } from "../../../test/harness/short-directory.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
 import { stringifyExactJson } from "../exact-json.ts";
 import type { Spec } from "../runtime-spec.ts";
@@ -27,7 +27,7 @@ import { runCommandLine } from "./command-line.ts";
 import { exampleSpec } from "./spec.ts";
 
 const PROGRAM = join(import.meta.dirname, "main.ts");
-const base = mkdtempSync("/run/gantry-bad-input-");
+const base = shortDirectory("gantry-bad-input");
 const root = join(base, "root");
 const bundle = join(base, "bundle");
 const rootfs = join(bundle, "rootfs");

@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { patient } from "../../../test/harness/patience.ts";
+import { shortDirectory } from "../../../test/harness/short-directory.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
 import { cpuWeightFromShares } from "../cgroup-v2-resources.ts";
 import type { Spec } from "../runtime-spec.ts";
@@ -26,7 +27,7 @@ import { exampleSpec } from "./spec.ts";
 
 const PROGRAM = join(import.meta.dirname, "main.ts");
 // Not below /tmp: the path of a console socket is short.
-const base = mkdtempSync("/run/gantry-oci-test-");
+const base = shortDirectory("gantry-oci-test");
 // Each call is a process of its own, which would compile the sources again.
 process.env["NODE_COMPILE_CACHE"] = join(base, "compiled");
 const root = join(base, "root");
