@@ -9,13 +9,14 @@ import { OciBundle } from "./harness/oci-bundle.ts";
 const OWN = `gantry-oci-own-${process.pid}`;
 const OTHER = `gantry-oci-other-${process.pid}`;
 const NOT_LOADED = `gantry-oci-none-${process.pid}`;
+/** Node gives a child sockets for its streams. */
 const POLICY = `
 profile ${OWN} flags=(attach_disconnected) {
-  file, capability, signal,
+  file, capability, signal, network, unix,
   deny /own-must-not r,
 }
 profile ${OTHER} flags=(attach_disconnected) {
-  file, capability, signal,
+  file, capability, signal, network, unix,
   deny /other-must-not r,
 }
 `;

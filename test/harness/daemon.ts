@@ -220,7 +220,8 @@ export class TestDaemon {
       `subnet = ${JSON.stringify(this.subnet)}`,
       "[runtime]",
       `cgroup_driver = ${JSON.stringify(options.cgroupDriver ?? "cgroupfs")}`,
-      `pod_cgroup = ${JSON.stringify(this.cgroupParent)}`,
+      // A slice is given by its name.
+      `pod_cgroup = ${JSON.stringify(this.cgroupParent.replace(/^\/(?=.*\.slice$)/, ""))}`,
       `cdi_directories = ${JSON.stringify([this.path("cdi"), this.path("cdi-above")])}`,
       `shim_cgroup = ${JSON.stringify(`${this.cgroupParent}-shims`)}`,
       `default_handler = ${JSON.stringify(options.defaultHandler ?? "gantry")}`,
