@@ -82,9 +82,9 @@ test("a scope of another's in the way: the start fails, its shim is gone, and th
     const { state, reason } = await work.status(container_id);
     assert.deepEqual([state, reason], ["CONTAINER_EXITED", "StartError"]);
     assert.ok(!shimOf(container_id));
-    await client.RemoveContainer({ container_id });
     assert.equal(await succeed("systemctl", "show", "-P", "ActiveState", unit), "active");
     assert.equal(other.exitCode, null);
+    await client.RemoveContainer({ container_id });
   } finally {
     other.kill("SIGKILL");
   }
