@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import {
+import fs, {
   copyFileSync,
   existsSync,
   globSync,
@@ -16,6 +16,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { after, mock, test } from "node:test";
 import { patient } from "../../../test/harness/patience.ts";
@@ -78,10 +79,17 @@ let count = 0;
 /** In this process, which a program of its own for each would make slow. */
 async function gantry(...args: string[]): Promise<Outcome> {
   const logPath = join(base, `log-${count++}`);
-  const stderr = mock.method(process.stderr, "write", () => true);
+  let written = "";
+  const { writeSync } = fs;
+  const stderr = mock.method(fs, "writeSync", (descriptor: number, data: Uint8Array) => {
+    if (descriptor !== 2) return writeSync(descriptor, data);
+    written += Buffer.from(data).toString();
+    return data.length;
+  });
+  syncBuiltinESMExports();
   const status = await runCommandLine(["--root", root, "--log", logPath, "--log-format", "json", ...args]);
-  const written = stderr.mock.calls.map((call) => String(call.arguments[0])).join("");
   stderr.mock.restore();
+  syncBuiltinESMExports();
   const text = existsSync(logPath) ? readFileSync(logPath, "utf8") : "";
   const log = text
     .split("\n")
