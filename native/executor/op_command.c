@@ -89,6 +89,7 @@ int op_exec(struct plan_context *context, const struct wire_record *record) {
     PLAN_FIELDS(exec, op);
     PLAN_STRING(name, op.name);
     PLAN_STRINGS(candidate, op.candidates);
+    if (context->args == NULL || context->env == NULL) return plan_malformed(context);
     int error = ENOENT;
     for (uint32_t i = 0; i < op.candidates.count; i++, candidate = wire_string_after(candidate)) {
         execve(candidate, context->args, context->env);

@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include "../../../native/executor/context.h"
 #include "../../../native/executor/interpret.h"
+#include "../../../native/executor/operations.h"
 #include "../../../native/shim/frame.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -95,7 +96,11 @@ static unsigned run_plan(const uint8_t *plan, size_t given) {
             uint8_t *alone = malloc(record.header.length);
             memcpy(alone, record.start, record.header.length);
             record.start = alone;
-            interpret_parent(&context, &record);
+            if (record.header.code != PLAN_OP_EXEC || op_prepare_exec(&context, &record) == 0)
+                interpret_parent(&context, &record);
+            free(context.args);
+            free(context.env);
+            context.args = context.env = NULL;
             free(alone);
             reached++;
         }
