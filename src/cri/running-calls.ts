@@ -2,13 +2,16 @@
  * The calls that run now, each with the signal that tells its handler to give up.
  *
  * grpc-js emits "cancelled" once a call is over for any reason, its normal end included, so only what comes before
- * `end` aborts. A passed deadline and a client that went away give different reasons.
+ * `end` aborts. It does not where the deadline passes before the handler is called, so deadlines are also kept here.
+ * A passed deadline and a client that went away give different reasons.
  */
 import type { ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
 import { GantryError } from "../base/errors.ts";
 
 /** A client that gives up at its deadline may be heard before our own clock has reached it. */
 const DEADLINE_SLACK_MS = 50;
+/** What setTimeout takes. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export type ServerCall = Pick<
   ServerUnaryCall<object, object> | ServerWritableStream<object, object>,
@@ -41,10 +44,14 @@ export class RunningCalls {
     };
     if (call.cancelled) onCancelled();
     else call.on("cancelled", onCancelled);
+    const leftMs = Number(call.getDeadline()) - Date.now();
+    const timer =
+      leftMs < LONGEST_TIMER_MS ? setTimeout(onCancelled, Math.max(0, leftMs)).unref() : undefined;
     return {
       signal: controller.signal,
       elapsedMs: () => performance.now() - startedMs,
       end: () => {
+        clearTimeout(timer);
         this.#running.delete(controller);
         this.#endless.delete(controller);
         if (this.#running.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
