@@ -36,6 +36,13 @@ bool addon_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length)
 /* A new NUL-terminated copy that the caller frees; strings with an inner NUL are refused. */
 char *addon_string(napi_env env, napi_value value);
 
+/* For __attribute__((cleanup)): frees the string, closes the descriptor unless it is negative. */
+void addon_free_string(char **text);
+void addon_close(int *fd);
+
+/* A unix socket of the type, bound to the path; -1 with an exception pending. */
+int addon_bind_unix(napi_env env, const char *path, int type);
+
 /* The parts. */
 void addon_files_register(napi_env env, napi_value exports);   /* unpacking below a directory descriptor */
 void addon_process_register(napi_env env, napi_value exports); /* spawning a detached process, pidfds */

@@ -3,24 +3,19 @@
 #include "addon.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
 
 #define LONGEST 256
-
-static void free_string(char **text) {
-    free(*text);
-}
 
 /* getAttribute(path, name): its text; "" where there is none, or no such file. */
 static napi_value get_attribute(napi_env env, napi_callback_info info) {
     napi_value args[2], result;
     char text[LONGEST];
     if (!addon_args(env, info, 2, args)) return NULL;
-    __attribute__((cleanup(free_string))) char *path = addon_string(env, args[0]);
+    __attribute__((cleanup(addon_free_string))) char *path = addon_string(env, args[0]);
     if (path == NULL) return NULL;
-    __attribute__((cleanup(free_string))) char *name = addon_string(env, args[1]);
+    __attribute__((cleanup(addon_free_string))) char *name = addon_string(env, args[1]);
     if (name == NULL) return NULL;
     ssize_t length = lgetxattr(path, name, text, sizeof text);
     if (length < 0 && (errno == ENODATA || errno == ENOENT || errno == ENODEV || errno == EOPNOTSUPP))
@@ -33,11 +28,11 @@ static napi_value get_attribute(napi_env env, napi_callback_info info) {
 static napi_value set_attribute(napi_env env, napi_callback_info info) {
     napi_value args[3];
     if (!addon_args(env, info, 3, args)) return NULL;
-    __attribute__((cleanup(free_string))) char *path = addon_string(env, args[0]);
+    __attribute__((cleanup(addon_free_string))) char *path = addon_string(env, args[0]);
     if (path == NULL) return NULL;
-    __attribute__((cleanup(free_string))) char *name = addon_string(env, args[1]);
+    __attribute__((cleanup(addon_free_string))) char *name = addon_string(env, args[1]);
     if (name == NULL) return NULL;
-    __attribute__((cleanup(free_string))) char *text = addon_string(env, args[2]);
+    __attribute__((cleanup(addon_free_string))) char *text = addon_string(env, args[2]);
     if (text == NULL) return NULL;
     if (text[0] == 0) {
         if (lremovexattr(path, name) < 0 && errno != ENODATA)

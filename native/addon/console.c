@@ -8,28 +8,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
-
-static void close_descriptor(int *fd) {
-    if (*fd >= 0) close(*fd);
-}
-
-static void free_string(char **text) {
-    free(*text);
-}
 
 /* makeFifo(path, mode) */
 static napi_value make_fifo(napi_env env, napi_callback_info info) {
     napi_value args[2];
     uint32_t mode;
     if (!addon_args(env, info, 2, args) || !addon_uint32(env, args[1], &mode)) return NULL;
-    __attribute__((cleanup(free_string))) char *path = addon_string(env, args[0]);
+    __attribute__((cleanup(addon_free_string))) char *path = addon_string(env, args[0]);
     if (path == NULL) return NULL;
     if (mkfifo(path, mode) != 0) return addon_throw_errno(env, errno, "mkfifo", path);
     return NULL;
@@ -55,16 +45,10 @@ static napi_value make_pipe(napi_env env, napi_callback_info info) {
 static napi_value console_listen(napi_env env, napi_callback_info info) {
     napi_value args[1], result;
     if (!addon_args(env, info, 1, args)) return NULL;
-    __attribute__((cleanup(free_string))) char *path = addon_string(env, args[0]);
+    __attribute__((cleanup(addon_free_string))) char *path = addon_string(env, args[0]);
     if (path == NULL) return NULL;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) return addon_throw_errno(env, ENAMETOOLONG, "bind", path);
-    memcpy(address.sun_path, path, strlen(path));
-
-    __attribute__((cleanup(close_descriptor))) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return addon_throw_errno(env, errno, "socket", NULL);
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0)
-        return addon_throw_errno(env, errno, "bind", path);
+    __attribute__((cleanup(addon_close))) int fd = addon_bind_unix(env, path, SOCK_STREAM);
+    if (fd < 0) return NULL;
     if (listen(fd, 1) != 0) return addon_throw_errno(env, errno, "listen", path);
     if (napi_create_int32(env, fd, &result) != napi_ok) return NULL;
     fd = -1;
@@ -89,7 +73,7 @@ static napi_value console_receive(napi_env env, napi_callback_info info) {
         !addon_int32(env, args[1], &timeout_ms))
         return NULL;
     if (!wait_readable(listener, timeout_ms)) return addon_throw_errno(env, errno, "poll", NULL);
-    __attribute__((cleanup(close_descriptor))) int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    __attribute__((cleanup(addon_close))) int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) return addon_throw_errno(env, errno, "accept4", NULL);
     if (!wait_readable(fd, timeout_ms)) return addon_throw_errno(env, errno, "poll", NULL);
 

@@ -7,37 +7,24 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define LONGEST 4096
-
-static void free_string(char **text) {
-    free(*text);
-}
 
 /* datagramListen(path): its descriptor. */
 static napi_value datagram_listen(napi_env env, napi_callback_info info) {
     napi_value args[1], result;
     if (!addon_args(env, info, 1, args)) return NULL;
-    __attribute__((cleanup(free_string))) char *path = addon_string(env, args[0]);
+    __attribute__((cleanup(addon_free_string))) char *path = addon_string(env, args[0]);
     if (path == NULL) return NULL;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) return addon_throw_errno(env, ENAMETOOLONG, "bind", path);
-    strcpy(address.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) return addon_throw_errno(env, errno, "socket", NULL);
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
-        napi_create_int32(env, fd, &result) == napi_ok)
-        return result;
-    int error = errno;
+    int fd = addon_bind_unix(env, path, SOCK_DGRAM | SOCK_NONBLOCK);
+    if (fd < 0) return NULL;
+    if (napi_create_int32(env, fd, &result) == napi_ok) return result;
     close(fd);
-    return addon_throw_errno(env, error, "bind", path);
+    return NULL;
 }
 
 struct receiving {

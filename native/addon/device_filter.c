@@ -19,14 +19,6 @@
 #define MAX_LOADS 50
 #define PROGRAM_NAME "gantry_device"
 
-static void close_descriptor(int *fd) {
-    if (*fd >= 0) close(*fd);
-}
-
-static void free_string(char **text) {
-    free(*text);
-}
-
 static int bpf(int command, union bpf_attr *attr) {
     return (int)syscall(SYS_bpf, command, attr, sizeof *attr);
 }
@@ -50,9 +42,9 @@ static napi_value attach_device_filter(napi_env env, napi_callback_info info) {
     uint8_t *program;
     size_t length;
     if (!addon_args(env, info, 2, args) || !addon_bytes(env, args[1], &program, &length)) return NULL;
-    __attribute__((cleanup(free_string))) char *path = addon_string(env, args[0]);
+    __attribute__((cleanup(addon_free_string))) char *path = addon_string(env, args[0]);
     if (path == NULL) return NULL;
-    __attribute__((cleanup(close_descriptor))) int group =
+    __attribute__((cleanup(addon_close))) int group =
         open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (group < 0) return addon_throw_errno(env, errno, "open", path);
 
@@ -74,7 +66,7 @@ static napi_value attach_device_filter(napi_env env, napi_callback_info info) {
     load.license = (uint64_t)(uintptr_t)license;
     memcpy(load.prog_name, PROGRAM_NAME, sizeof PROGRAM_NAME);
     /* The check of a program gives up when a signal comes, of which an engine under load gets many. */
-    __attribute__((cleanup(close_descriptor))) int fd = -1;
+    __attribute__((cleanup(addon_close))) int fd = -1;
     for (int attempt = 0; attempt < MAX_LOADS; attempt++) {
         fd = bpf(BPF_PROG_LOAD, &load);
         if (fd >= 0 || errno != EAGAIN) break;
@@ -93,7 +85,7 @@ static napi_value attach_device_filter(napi_env env, napi_callback_info info) {
         union bpf_attr by_id;
         memset(&by_id, 0, sizeof by_id);
         by_id.prog_id = old[i];
-        __attribute__((cleanup(close_descriptor))) int previous = bpf(BPF_PROG_GET_FD_BY_ID, &by_id);
+        __attribute__((cleanup(addon_close))) int previous = bpf(BPF_PROG_GET_FD_BY_ID, &by_id);
         if (previous < 0 || !is_ours(previous)) continue;
         attach.attach_bpf_fd = (uint32_t)previous;
         attach.attach_flags = 0;

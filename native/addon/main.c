@@ -6,7 +6,9 @@
 #include <linux/close_range.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 void addon_export(napi_env env, napi_value exports, const struct addon_function *functions, size_t count) {
@@ -119,6 +121,32 @@ char *addon_string(napi_env env, napi_value value) {
         return NULL;
     }
     return text;
+}
+
+void addon_free_string(char **text) {
+    free(*text);
+}
+
+void addon_close(int *fd) {
+    if (*fd >= 0) close(*fd);
+}
+
+int addon_bind_unix(napi_env env, const char *path, int type) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) {
+        addon_throw_errno(env, ENAMETOOLONG, "bind", path);
+        return -1;
+    }
+    strcpy(address.sun_path, path);
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        addon_throw_errno(env, errno, "socket", NULL);
+        return -1;
+    }
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
+    addon_throw_errno(env, errno, "bind", path);
+    close(fd);
+    return -1;
 }
 
 static napi_value addon_init(napi_env env, napi_value exports) {

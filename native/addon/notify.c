@@ -16,21 +16,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static void close_descriptor(int *fd) {
-    if (*fd >= 0) close(*fd);
-}
-
-static void free_string(char **text) {
-    free(*text);
-}
-
 /* notifySend(path, message): one datagram, never waiting. A leading '@' names an abstract socket. */
 static napi_value notify_send(napi_env env, napi_callback_info info) {
     napi_value args[2];
     if (!addon_args(env, info, 2, args)) return NULL;
-    __attribute__((cleanup(free_string))) char *path = addon_string(env, args[0]);
+    __attribute__((cleanup(addon_free_string))) char *path = addon_string(env, args[0]);
     if (path == NULL) return NULL;
-    __attribute__((cleanup(free_string))) char *message = addon_string(env, args[1]);
+    __attribute__((cleanup(addon_free_string))) char *message = addon_string(env, args[1]);
     if (message == NULL) return NULL;
 
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -42,7 +34,7 @@ static napi_value notify_send(napi_env env, napi_callback_info info) {
     if (path[0] == '@') address.sun_path[0] = 0;
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 
-    __attribute__((cleanup(close_descriptor))) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    __attribute__((cleanup(addon_close))) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return addon_throw_errno(env, errno, "socket", NULL);
     ssize_t sent =
         sendto(fd, message, strlen(message), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address, size);

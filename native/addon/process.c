@@ -167,10 +167,6 @@ static bool read_strings(napi_env env, napi_value array, char **out, uint32_t li
     return true;
 }
 
-static void free_string(char **text) {
-    free(*text);
-}
-
 static void free_spawn(struct spawn *spawn) {
     free(spawn->program);
     for (size_t i = 1; i < MAX_ARGS + 2; i++)
@@ -195,7 +191,7 @@ static napi_value spawn_shim(napi_env env, napi_callback_info info) {
     const char *slash = strrchr(spawn.program, '/');
     spawn.args[0] = slash ? (char *)slash + 1 : spawn.program;
     /* The child is born in its v2 group: moving it there would need the lock against all forks. */
-    char *unified __attribute__((cleanup(free_string))) = addon_string(env, arguments[2]);
+    char *unified __attribute__((cleanup(addon_free_string))) = addon_string(env, arguments[2]);
     if (unified == NULL) return NULL;
     if (unified[0] != 0) {
         spawn.into = open(unified, O_PATH | O_DIRECTORY | O_CLOEXEC);
