@@ -12,17 +12,22 @@ export function controllersBelow(files: CgroupFiles, directory: string): Set<str
   return words(files, join(directory, "cgroup.subtree_control"));
 }
 
-/**
- * Enables for the children of a group those of the wanted controllers that it has itself. In a group with processes of
- * its own none is: the kernel refuses most, and with one of the others (pids, cpu) it would make the group threaded, and
- * those below it invalid. What stays off shows when a limit needs it.
- */
+/** Enables for the children of a group those of the wanted controllers that are to be had (enableable). */
 export function enableControllers(files: CgroupFiles, directory: string, wanted: Iterable<string>): void {
+  for (const controller of enableable(files, directory, wanted))
+    enableController(files, directory, controller);
+}
+
+/**
+ * Those of the wanted controllers that are to be enabled for the children of a group: it has them itself, and they are
+ * not enabled yet. In a group with processes of its own none is: the kernel refuses most, and with one of the others
+ * (pids, cpu) it would make the group threaded, and those below it invalid. What stays off shows when a limit needs it.
+ */
+export function enableable(files: CgroupFiles, directory: string, wanted: Iterable<string>): string[] {
   const available = controllersOf(files, directory);
   const enabled = controllersBelow(files, directory);
   const missing = [...wanted].filter((controller) => available.has(controller) && !enabled.has(controller));
-  if (missing.length === 0 || hasOwnProcesses(files, directory)) return;
-  for (const controller of missing) enableController(files, directory, controller);
+  return missing.length === 0 || hasOwnProcesses(files, directory) ? [] : missing;
 }
 
 /** What the kernel refuses stays off. */
@@ -30,12 +35,12 @@ export function enableController(files: CgroupFiles, directory: string, controll
   try {
     files.write(join(directory, "cgroup.subtree_control"), `+${controller}`);
   } catch {
-    // See enableControllers.
+    // See enableable.
   }
 }
 
 /** The root of all may have both; only it has no events. */
-export function hasOwnProcesses(files: CgroupFiles, directory: string): boolean {
+function hasOwnProcesses(files: CgroupFiles, directory: string): boolean {
   if (files.read(join(directory, "cgroup.events")) === undefined) return false;
   return Boolean(files.read(join(directory, "cgroup.procs"))?.trim());
 }

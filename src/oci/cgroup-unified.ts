@@ -12,7 +12,7 @@
  */
 import { dirname, join } from "node:path";
 import { GantryError } from "../base/errors.ts";
-import { controllersBelow, controllersOf, enableController, hasOwnProcesses } from "./cgroup-controllers.ts";
+import { controllersBelow, enableable, enableController } from "./cgroup-controllers.ts";
 import type { CgroupFiles } from "./cgroup-files.ts";
 
 const LOCK_TIMEOUT_MS = 2000;
@@ -39,12 +39,9 @@ export class UnifiedControllers {
   enable(wanted: readonly string[]): Disposable {
     const lock = this.#lockShared();
     idleRoots(this.#files).delete(this.#root);
-    const directories = this.#above();
-    for (const directory of directories) {
-      const available = controllersOf(this.#files, directory);
-      const enabled = controllersBelow(this.#files, directory);
-      const missing = wanted.filter((controller) => available.has(controller) && !enabled.has(controller));
-      if (missing.length === 0 || hasOwnProcesses(this.#files, directory)) continue;
+    for (const directory of this.#above()) {
+      const missing = enableable(this.#files, directory, wanted);
+      if (missing.length === 0) continue;
       // Before they are: what is enabled without a note stays so for ever.
       const noted = new Set([...this.#noted(directory), ...missing]);
       this.#files.setNote(directory, [...noted].join(" "));

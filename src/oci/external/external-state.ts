@@ -2,9 +2,10 @@
  * Deleting what a runtime's container had on the host. A runtime that failed, or was killed, may have left mounts there,
  * of the root filesystem or of volumes, and a recursive deletion would go on through them.
  */
-import { readFile, realpath, rm } from "node:fs/promises";
+import { realpath, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errnoCode, GantryError } from "../../base/errors.ts";
+import { listMountsBelow } from "../../native/mount.ts";
 
 /** Nothing is no error. @throws failed-precondition where something is mounted on or below it: then nothing is deleted. */
 export async function removeUnmounted(path: string): Promise<void> {
@@ -16,20 +17,8 @@ export async function removeUnmounted(path: string): Promise<void> {
     throw error;
   }
   const real = join(parent, basename(path));
-  const mounted = (await mountPoints()).find((point) => point === real || point.startsWith(`${real}/`));
+  const [mounted] = await listMountsBelow(real);
   if (mounted !== undefined)
     throw new GantryError("failed-precondition", `${path} is not deleted: ${mounted} is still mounted`);
   await rm(path, { recursive: true, force: true });
-}
-
-/** proc_pid_mountinfo(5): the fifth field, with blanks and backslashes as octal numbers. */
-async function mountPoints(): Promise<string[]> {
-  const text = await readFile("/proc/self/mountinfo", "utf8");
-  return text
-    .split("\n")
-    .map((line) =>
-      (line.split(" ")[4] ?? "").replace(/\\([0-7]{3})/g, (_, octal: string) =>
-        String.fromCharCode(Number.parseInt(octal, 8)),
-      ),
-    );
 }
