@@ -57,12 +57,7 @@ async function inPod(
   use: (pod: TestPod) => Promise<void>,
   more: object = {},
 ): Promise<void> {
-  const pod = await work.pod(`pod-${handler}`, more, handler);
-  try {
-    await use(pod);
-  } finally {
-    await work.remove(pod);
-  }
+  await work.inPod(`pod-${handler}`, more, use, handler);
   await assertHoldings(setting.daemon, idle);
 }
 

@@ -40,27 +40,8 @@ async function inPod(
   use: (pod: TestPod) => Promise<void>,
   more: object = {},
 ): Promise<void> {
-  const pod = await work.pod(`pod-${handler}`, more, handler);
-  try {
-    await use(pod);
-  } finally {
-    await work.remove(pod);
-  }
+  await work.inPod(`pod-${handler}`, more, use, handler);
   await assertHoldings(setting.daemon, idle);
-}
-
-/** As inPod, where the test itself holds something. */
-async function inPodAlone(
-  handler: string,
-  use: (pod: TestPod) => Promise<void>,
-  more: object,
-): Promise<void> {
-  const pod = await work.pod(`pod-${handler}`, more, handler);
-  try {
-    await use(pod);
-  } finally {
-    await work.remove(pod);
-  }
 }
 
 const ownPids = { linux: { security_context: { namespace_options: { pid: CONTAINER } } } };
@@ -278,8 +259,9 @@ for (const name of NAMES) {
     await run("mount", "--bind", host, host);
     await run("mount", "--make-rshared", host);
     try {
-      await inPodAlone(
-        name,
+      await work.inPod(
+        `pod-${name}`,
+        privileged,
         async (pod) => {
           const mount = (propagation: number): object => ({
             mounts: [{ host_path: host, container_path: "/shared", propagation }],
@@ -301,7 +283,7 @@ for (const name of NAMES) {
           await run("umount", join(host, "outside"));
           await run("umount", join(host, "inside"));
         },
-        privileged,
+        name,
       );
     } finally {
       await run("umount", "-R", host);

@@ -9,7 +9,7 @@ import { text } from "node:stream/consumers";
 import { freePort } from "./harness/free-port.ts";
 import { assertHoldings, holdings } from "./harness/holdings.ts";
 import { makeSetting, type Setting } from "./harness/setting.ts";
-import { FOREVER, type TestPod, Workload } from "./harness/workload.ts";
+import { FOREVER, Workload } from "./harness/workload.ts";
 
 const [POD, CONTAINER, NODE, TARGET] = [0, 1, 2, 3];
 
@@ -33,17 +33,8 @@ const namespace = (id: string, name: string): Promise<string> =>
   work.read(id, `readlink /proc/self/ns/${name}`);
 const hostNamespace = (name: string): Promise<string> => readlink(`/proc/self/ns/${name}`);
 
-async function inPod(name: string, more: object, use: (pod: TestPod) => Promise<void>): Promise<void> {
-  const pod = await work.pod(name, more);
-  try {
-    await use(pod);
-  } finally {
-    await work.remove(pod);
-  }
-}
-
 test("PID namespaces: the pod's, the container's, the host's, another container's", async () => {
-  await inPod("pid", options({ pid: POD }), async (pod) => {
+  await work.inPod("pid", options({ pid: POD }), async (pod) => {
     const [one, two] = [await work.run(pod, "one"), await work.run(pod, "two")];
     const own = await work.run(pod, "own", FOREVER, ownPid);
     const host = await work.run(pod, "host", FOREVER, options({ pid: NODE }));
@@ -65,7 +56,7 @@ test("PID namespaces: the pod's, the container's, the host's, another container'
 });
 
 test("a container may share a PID namespace that its pod did not make", async () => {
-  await inPod("late", ownPid, async (pod) => {
+  await work.inPod("late", ownPid, async (pod) => {
     const [one, two] = [
       await work.run(pod, "one", FOREVER, options({ pid: POD })),
       await work.run(pod, "two", FOREVER, options({ pid: POD })),
@@ -79,7 +70,7 @@ test("a container may share a PID namespace that its pod did not make", async ()
 });
 
 test("a target that is not of the pod, or does not run, is refused", async () => {
-  await inPod("target", ownPid, async (pod) => {
+  await work.inPod("target", ownPid, async (pod) => {
     const one = await work.run(pod, "one");
     const lost = await work.create(pod, "lost", FOREVER, options({ pid: TARGET, target_id: "f".repeat(64) }));
     await assert.rejects(work.client.StartContainer({ container_id: lost }), { code: code.NOT_FOUND });
@@ -101,7 +92,7 @@ test("a target that is not of the pod, or does not run, is refused", async () =>
 });
 
 test("IPC and /dev/shm: the pod's or the host's", async () => {
-  await inPod("ipc", {}, async (pod) => {
+  await work.inPod("ipc", {}, async (pod) => {
     const [one, two] = [await work.run(pod, "one"), await work.run(pod, "two")];
     await work.read(one, "echo hello > /dev/shm/note");
     assert.equal(await work.read(two, "cat /dev/shm/note"), "hello");
@@ -109,7 +100,7 @@ test("IPC and /dev/shm: the pod's or the host's", async () => {
     assert.notEqual(await namespace(one, "ipc"), await hostNamespace("ipc"));
   });
   const note = `/dev/shm/${setting.daemon.name}`;
-  await inPod("host-ipc", options({ ipc: NODE }), async (pod) => {
+  await work.inPod("host-ipc", options({ ipc: NODE }), async (pod) => {
     const id = await work.run(pod, "one", FOREVER, options({ ipc: NODE }));
     await writeFile(note, "of the host");
     assert.equal(await work.read(id, `cat ${note}; rm ${note}`), "of the host");
@@ -123,7 +114,7 @@ test("network, hostname and files of a pod with its own network", async () => {
     searches: ["a.example", "b.example"],
     options: ["ndots:5"],
   };
-  await inPod("named", { hostname: "my-host", dns_config }, async (pod) => {
+  await work.inPod("named", { hostname: "my-host", dns_config }, async (pod) => {
     const [one, two] = [await work.run(pod, "one"), await work.run(pod, "two")];
     const { status } = await work.client.PodSandboxStatus({ pod_sandbox_id: pod.id });
     const ip = status?.network?.ip ?? "";
@@ -146,7 +137,7 @@ test("network, hostname and files of a pod with its own network", async () => {
     assert.notEqual(await namespace(one, "net"), await hostNamespace("net"));
     assert.notEqual(await namespace(one, "uts"), await hostNamespace("uts"));
   });
-  await inPod("undecided", {}, async (pod) => {
+  await work.inPod("undecided", {}, async (pod) => {
     const id = await work.run(pod, "one");
     assert.equal(
       `${await work.read(id, "cat /etc/resolv.conf")}\n`,
@@ -157,7 +148,7 @@ test("network, hostname and files of a pod with its own network", async () => {
 
 test("the host's network: its devices, its name, no address of its own", async () => {
   const host = options({ network: NODE, pid: CONTAINER });
-  await inPod("host-net", { hostname: "", ...host }, async (pod) => {
+  await work.inPod("host-net", { hostname: "", ...host }, async (pod) => {
     const id = await work.run(pod, "one", FOREVER, host);
     assert.equal(await namespace(id, "net"), await hostNamespace("net"));
     assert.equal(await work.read(id, "hostname"), hostname());
@@ -174,7 +165,7 @@ test("sysctls of the pod's namespaces are set; those of the host are refused, an
     "kernel.shm_rmid_forced": "1",
     "fs/mqueue/msg_max": "20",
   };
-  await inPod("sysctl", { linux: { sysctls } }, async (pod) => {
+  await work.inPod("sysctl", { linux: { sysctls } }, async (pod) => {
     const id = await work.run(pod, "one");
     const paths = Object.keys(sysctls).map((name) => `/proc/sys/${name.replaceAll(".", "/")}`);
     assert.equal(await work.read(id, `cat ${paths.join(" ")}`), Object.values(sysctls).join("\n"));
@@ -200,7 +191,7 @@ test("a port of the host leads into the pod, and is free again after it", async 
   const port = await freePort();
   const port_mappings = [{ protocol: 0, container_port: 8000, host_port: port, host_ip: "" }];
   for (const attempt of [1, 2])
-    await inPod(`port-${attempt}`, { port_mappings, ...ownPid }, async (pod) => {
+    await work.inPod(`port-${attempt}`, { port_mappings, ...ownPid }, async (pod) => {
       await work.run(pod, "server", ["sh", "-c", `while :; do echo pod ${attempt} | nc -l -p 8000; done`]);
       assert.equal(await fromPort(port), `pod ${attempt}\n`);
       const rival = work.pod("rival", { port_mappings });

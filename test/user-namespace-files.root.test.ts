@@ -20,22 +20,13 @@ after(async () => {
   await setting?.finish();
 });
 
-async function inPod(name: string, more: object, use: (pod: TestPod) => Promise<void>): Promise<void> {
-  const pod = await work.pod(name, more);
-  try {
-    await use(pod);
-  } finally {
-    await work.remove(pod);
-  }
-}
-
 /** A container in a pod of its own with a user namespace. */
 async function inContainer(
   name: string,
   more: object,
   use: (id: string, pod: TestPod) => Promise<void>,
 ): Promise<void> {
-  await inPod(name, own(), async (pod) =>
+  await work.inPod(name, own(), async (pod) =>
     use(await work.run(pod, "one", FOREVER, { ...own(), ...more }), pod),
   );
 }
@@ -98,7 +89,7 @@ test("a volume of a pod in the host's user namespace has the ids of its mappings
     { container_id: 1, host_id: 5000, length: 10 },
   ];
   const mount = { container_path: "/v", host_path: path, uidMappings: ranges, gidMappings: MAPPING };
-  await inPod("host-ids", options({ pid: CONTAINER }), async (pod) => {
+  await work.inPod("host-ids", options({ pid: CONTAINER }), async (pod) => {
     const more = { ...options({ pid: CONTAINER }), mounts: [mount] };
     const id = await work.run(pod, "one", FOREVER, more);
     assert.equal(
@@ -114,7 +105,7 @@ test("a volume of a pod in the host's user namespace has the ids of its mappings
 });
 
 test("a mount that cannot be mapped, and one that the host would see, are refused", async () => {
-  await inPod("refused", own(), async (pod) => {
+  await work.inPod("refused", own(), async (pod) => {
     const kernel = { mounts: [{ container_path: "/kernel", host_path: "/sys/kernel", ...MAPPED }] };
     const id = await work.create(pod, "kernel", FOREVER, { ...own(), ...kernel });
     await assert.rejects(work.client.StartContainer({ container_id: id }), {
@@ -166,7 +157,7 @@ test("what cannot be, is refused before anything is made", async () => {
   await refuse({ userns_options: { ...USER, gids: [range(1, 5, 10)] } }, /gids/);
   await refuse({ pid: NODE, userns_options: USER }, /not with the host's pid namespace/);
   await refuse({ ipc: NODE, userns_options: USER }, /not with the host's ipc namespace/);
-  await inPod("pid", own(), async (pod) => {
+  await work.inPod("pid", own(), async (pod) => {
     await assert.rejects(
       work.create(pod, "host-pid", FOREVER, options({ pid: NODE, userns_options: USER })),
       {

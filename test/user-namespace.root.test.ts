@@ -20,22 +20,13 @@ after(async () => {
   await setting?.finish();
 });
 
-async function inPod(name: string, more: object, use: (pod: TestPod) => Promise<void>): Promise<void> {
-  const pod = await work.pod(name, more);
-  try {
-    await use(pod);
-  } finally {
-    await work.remove(pod);
-  }
-}
-
 /** A container in a pod of its own with a user namespace. */
 async function inContainer(
   name: string,
   more: object,
   use: (id: string, pod: TestPod) => Promise<void>,
 ): Promise<void> {
-  await inPod(name, own(), async (pod) =>
+  await work.inPod(name, own(), async (pod) =>
     use(await work.run(pod, "one", FOREVER, { ...own(), ...more }), pod),
   );
 }
@@ -81,7 +72,7 @@ test("the container's root is nobody on the host", async () => {
 });
 
 test("a container that is not root has its ids on the host", async () => {
-  await inPod("user", own(), async (pod) => {
+  await work.inPod("user", own(), async (pod) => {
     const id = await work.run(
       pod,
       "one",
@@ -137,7 +128,7 @@ test("sysctls of the pod are set, and its root may set more of them", async () =
     "fs.mqueue.msg_max": "12",
   };
   const security_context = { namespace_options: { pid: CONTAINER, userns_options: USER }, privileged: true };
-  await inPod("sysctls", { linux: { sysctls, security_context } }, async (pod) => {
+  await work.inPod("sysctls", { linux: { sysctls, security_context } }, async (pod) => {
     const id = await work.run(pod, "one", FOREVER, own({ privileged: true }));
     assert.equal(
       await work.read(
@@ -157,7 +148,7 @@ test("sysctls of the pod are set, and its root may set more of them", async () =
 
 test("a privileged container has all capabilities of its user namespace, and no device of the host", async () => {
   const security_context = { namespace_options: { pid: CONTAINER, userns_options: USER }, privileged: true };
-  await inPod("privileged", { linux: { security_context } }, async (pod) => {
+  await work.inPod("privileged", { linux: { security_context } }, async (pod) => {
     const id = await work.run(pod, "one", FOREVER, own({ privileged: true }));
     const disks = await work.read(id, "find /dev -type b");
     for (const disk of disks.split("\n").filter((path) => path !== ""))
@@ -169,7 +160,7 @@ test("a privileged container has all capabilities of its user namespace, and no 
 
 test("containers of the pod share its user namespace, and a PID namespace where they ask for one", async () => {
   const shared = options({ pid: POD, userns_options: USER });
-  await inPod("shared", shared, async (pod) => {
+  await work.inPod("shared", shared, async (pod) => {
     const [one, two] = [
       await work.run(pod, "one", FOREVER, shared),
       await work.run(pod, "two", FOREVER, shared),
@@ -202,7 +193,7 @@ test("containers of the pod share its user namespace, and a PID namespace where 
 
 test("with the host's network it has the host's interfaces and no power over them", async () => {
   const host = options({ network: NODE, pid: CONTAINER, userns_options: USER });
-  await inPod("host-network", { ...host, hostname: "" }, async (pod) => {
+  await work.inPod("host-network", { ...host, hostname: "" }, async (pod) => {
     const id = await work.run(pod, "one", FOREVER, host);
     assert.equal(await work.read(id, "readlink /proc/self/ns/net"), await readlink("/proc/self/ns/net"));
     assert.notEqual((await work.exec(id, "ip link add dummy9 type dummy")).exitCode, 0);
@@ -232,7 +223,7 @@ test("it survives the daemon, is stopped and killed like any other, and leaves n
 });
 
 test("what exceeds its memory is OOMKilled", async () => {
-  await inPod("oom", own(), async (pod) => {
+  await work.inPod("oom", own(), async (pod) => {
     const linux = { ...(own() as { linux: object }).linux, resources: { memory_limit_in_bytes: "20971520" } };
     const id = await work.run(pod, "one", ["sh", "-c", "head -c 60000000 /dev/zero | tail"], { linux });
     assert.deepEqual(await work.exited(id), { exitCode: 137, reason: "OOMKilled" });

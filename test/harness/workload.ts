@@ -48,6 +48,21 @@ export class Workload {
     return { id: pod_sandbox_id, config };
   }
 
+  /** Uses a pod and removes it, however that ends. @param more, handler as of pod. */
+  async inPod(
+    name: string,
+    more: object,
+    use: (pod: TestPod) => Promise<void>,
+    handler?: string,
+  ): Promise<void> {
+    const pod = await this.pod(name, more, handler);
+    try {
+      await use(pod);
+    } finally {
+      await this.remove(pod);
+    }
+  }
+
   async create(pod: TestPod, name: string, command: string[], more: object = {}): Promise<string> {
     const config = containerConfig(name, command, more);
     const request = { pod_sandbox_id: pod.id, config, sandbox_config: pod.config };
