@@ -60,6 +60,7 @@ void addon_small_files_register(napi_env env, napi_value exports);      /* many 
 void addon_launch_program_register(napi_env env, napi_value exports); /* the launcher of the command */
 void addon_label_register(napi_env env, napi_value exports);          /* extended attributes of whole trees */
 void addon_datagram_register(napi_env env, napi_value exports);       /* datagram sockets to listen on */
+void addon_clock_register(napi_env env, napi_value exports);          /* the wall clock */
 void addon_attribute_register(napi_env env, napi_value exports);      /* an extended attribute of one file */
 
 #endif

@@ -159,6 +159,7 @@ static napi_value addon_init(napi_env env, napi_value exports) {
     addon_notify_register(env, exports);
     /* What whoever started us left open is not for the programs that we start. Before Linux 5.11 it is. */
     syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
+    addon_clock_register(env, exports);
     addon_console_register(env, exports);
     addon_procfs_register(env, exports);
     addon_device_filter_register(env, exports);

@@ -47,7 +47,9 @@ function recordExit(context: EngineContext, entry: ContainerEntry, record: ExitR
   entry.stop?.done();
   container.state = "exited";
   container.exitCode = record.exitCode;
-  container.finishedAtNs = record.exitedAtNs > 0n ? record.exitedAtNs : wallClockNs();
+  const exitedAtNs = record.exitedAtNs > 0n ? record.exitedAtNs : wallClockNs();
+  // A program may have ended before the daemon heard that it had started.
+  container.finishedAtNs = exitedAtNs > container.startedAtNs ? exitedAtNs : container.startedAtNs;
   container.reason = exitReason(record, entry.stop?.killedAtNs);
   if (record.shimLost) container.message = "the container's shim died; its exit code is unknown";
   delete container.pid;

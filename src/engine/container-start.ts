@@ -88,7 +88,7 @@ async function start(context: EngineContext, entry: ContainerEntry, signal: Abor
       const shim = await launch(context, entry, signal);
       failpoint("container-start:shim");
       container.state = "running";
-      container.startedAtNs = wallClockNs();
+      container.startedAtNs = shim.launchedAtNs;
       container.pid = shim.initPid;
       context.containers.save(entry);
       failpoint("container-start:record");

@@ -8,7 +8,7 @@ import { constants } from "node:os";
 import { abortable } from "../base/abort.ts";
 import { errorKind, errorMessage } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
-import { wallClockNs } from "./clock.ts";
+import { realTimeNs } from "../native/clock.ts";
 import { abandonContainer } from "./container-exit.ts";
 import type { ContainerEntry } from "./container-table.ts";
 import type { EngineContext } from "./engine-context.ts";
@@ -53,7 +53,7 @@ export class ContainerStop {
   /** SIGKILL to init and to all that is in the container's cgroup. */
   kill(): void {
     if (this.#killedAtNs !== undefined) return;
-    this.#killedAtNs = wallClockNs();
+    this.#killedAtNs = realTimeNs();
     this.#send(constants.signals.SIGKILL);
     this.#context.cgroups
       .load(this.#entry.cgroupPath)

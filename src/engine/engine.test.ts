@@ -285,6 +285,14 @@ test("the timeout of an exec is told once the command is gone", async () => {
   assert.deepEqual(steps, ["kill 9", "reaped", "close"]);
 });
 
+test("no container ends before it started, though its shim may have seen its end first", async () => {
+  const { id } = await running();
+  const { startedAtNs } = engine.container(id);
+  parts.shims.get(id)?.exits({ exitedAtNs: startedAtNs - 1n });
+  await exited(id);
+  assert.equal(engine.container(id).finishedAtNs, startedAtNs);
+});
+
 test("exec gives output and code, and is refused unless the container runs", async () => {
   const { id } = await running();
   const shim = parts.shims.get(id);

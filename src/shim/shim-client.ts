@@ -11,6 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { abortable } from "../base/abort.ts";
 import { GantryError, wrapError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
+import { realTimeNs } from "../native/clock.ts";
 import { processAddon } from "../native/process.ts";
 import { ShimConnection } from "./connection.ts";
 import { explainRequest, ShimRequestError } from "./failure.ts";
@@ -285,7 +286,7 @@ export class ShimClient implements Shim {
   #giveUp(): ExitRecord {
     const killed = this.#killInit();
     this.#options.log.warn({ containerId: this.id, shimPid: this.shimPid, killed }, "shim lost");
-    const exitedAtNs = BigInt(Date.now()) * 1_000_000n;
+    const exitedAtNs = realTimeNs();
     return { exitCode: 255, signal: 0, exitedAtNs, oomKilled: false, shimLost: true };
   }
 }

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { errnoCode, GantryError, wrapError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import type { Logger } from "../base/logger.ts";
+import { realTimeNs } from "../native/clock.ts";
 import { processAddon } from "../native/process.ts";
 import { ShimConnection } from "./connection.ts";
 import type { FieldReader } from "./frame.ts";
@@ -138,7 +139,7 @@ class Manager implements ShimManager {
       signal.throwIfAborted();
       return this.#client(options.id, {
         pids: pidsOfReply(reply),
-        launchedAtNs: BigInt(Date.now()) * 1_000_000n,
+        launchedAtNs: realTimeNs(),
         connection,
         plan: options.startNow ? undefined : plan,
       });
