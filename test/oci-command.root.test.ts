@@ -10,11 +10,11 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { EXECUTOR_PROGRAM } from "./harness/executor-program.ts";
 import { OciBundle } from "./harness/oci-bundle.ts";
 
 const oci = new OciBundle();
 process.env["NODE_COMPILE_CACHE"] = join(oci.base, "compiled");
-const PROGRAM = join(import.meta.dirname, "../src/oci/command/main.ts");
 after(() => oci.end());
 
 interface State {
@@ -44,7 +44,7 @@ test("events: counters again and again, a line for an OOM kill, and an end with 
   });
   const events = spawn(
     process.execPath,
-    [PROGRAM, "--root", join(oci.base, "root"), "events", "--interval", "50ms", "oom"],
+    [EXECUTOR_PROGRAM, "--root", join(oci.base, "root"), "events", "--interval", "50ms", "oom"],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   const exited = once(events, "exit");
@@ -97,13 +97,13 @@ test("sockets of a service manager come first, then what --preserve-fds names", 
   writeFileSync(second, "two");
   oci.configure(["sh", "-c", "echo $LISTEN_FDS $LISTEN_PID; cat <&3; cat <&4"], {}, {}, {});
   const script = `exec 3<"$1" 4<"$2"; LISTEN_PID=$$ LISTEN_FDS=1 exec "$3" "$4" --root "$5" run --preserve-fds 1 -b "$6" fds`;
-  const args = [first, second, process.execPath, PROGRAM, join(oci.base, "root"), oci.bundle];
+  const args = [first, second, process.execPath, EXECUTOR_PROGRAM, join(oci.base, "root"), oci.bundle];
   const { stdout, stderr } = spawnSync("sh", ["-c", script, "sh", ...args], { encoding: "utf8", input: "" });
   assert.equal(stdout, "1 1\nonetwo", stderr);
   // Those that are another process's are not.
   oci.configure(["sh", "-c", "echo [$LISTEN_FDS]"]);
   const other = { ...process.env, LISTEN_PID: "1", LISTEN_FDS: "1" };
-  const run = [PROGRAM, "--root", join(oci.base, "root"), "run", "-b", oci.bundle, "fds"];
+  const run = [EXECUTOR_PROGRAM, "--root", join(oci.base, "root"), "run", "-b", oci.bundle, "fds"];
   assert.equal(spawnSync(process.execPath, run, { encoding: "utf8", env: other, input: "" }).stdout, "[]\n");
 });
 

@@ -20,11 +20,12 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { exampleSpec } from "../src/oci/command/spec.ts";
 import { createCgroupManager } from "../src/oci/cgroup-manager.ts";
+import { EXECUTOR_PROGRAM } from "./harness/executor-program.ts";
 
 const base = mkdtempSync(join(tmpdir(), "gantry-oci-hooks-"));
 const cgroupParent = `/gantry-oci-hooks-${process.pid}`;
 process.env["NODE_COMPILE_CACHE"] = join(base, "compiled");
-const GANTRY = [process.execPath, join(import.meta.dirname, "../src/oci/command/main.ts")];
+const GANTRY = [process.execPath, EXECUTOR_PROGRAM];
 const MAPPING = [{ containerID: 0, hostID: 200_000, size: 65_536 }];
 /** What a hook has, a line each, and what it may read. */
 const LOOK = `busybox id -u; busybox id -g; busybox id -G; busybox grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status

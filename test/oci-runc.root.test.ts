@@ -18,14 +18,14 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createCgroupManager } from "../src/oci/cgroup-manager.ts";
 import type { Spec } from "../src/oci/runtime-spec.ts";
+import { EXECUTOR_PROGRAM } from "./harness/executor-program.ts";
 import { shortDirectory } from "./harness/short-directory.ts";
 
-const project = dirname(import.meta.dirname);
 const base = shortDirectory("gantry-oci-runc");
 // Each call is a process of its own, which would compile the sources again.
 process.env["NODE_COMPILE_CACHE"] = join(base, "compiled");
@@ -62,7 +62,7 @@ class Runtime {
 }
 
 const runc = new Runtime("runc", ["runc"]);
-const gantry = new Runtime("gantry", [process.execPath, join(project, "src/oci/command/main.ts")]);
+const gantry = new Runtime("gantry", [process.execPath, EXECUTOR_PROGRAM]);
 
 before(() => {
   for (const { bundle, name } of [runc, gantry]) {

@@ -18,9 +18,8 @@ import { exampleSpec } from "../../src/oci/command/spec.ts";
 import { createCgroupManager } from "../../src/oci/cgroup-manager.ts";
 import { stringifyExactJson } from "../../src/oci/exact-json.ts";
 import type { Linux, Process, Spec } from "../../src/oci/runtime-spec.ts";
+import { EXECUTOR_PROGRAM } from "./executor-program.ts";
 import { shortDirectory } from "./short-directory.ts";
-
-const PROGRAM = join(import.meta.dirname, "../../src/oci/command/main.ts");
 
 export interface Outcome {
   code: number | null;
@@ -101,7 +100,13 @@ export class OciBundle {
   }
 
   #program(): { file: string; first: string[] } {
-    const [file, ...first] = [...this.starter, process.execPath, PROGRAM, "--root", join(this.base, "root")];
+    const [file, ...first] = [
+      ...this.starter,
+      process.execPath,
+      EXECUTOR_PROGRAM,
+      "--root",
+      join(this.base, "root"),
+    ];
     return { file, first };
   }
 

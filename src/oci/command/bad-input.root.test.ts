@@ -19,6 +19,7 @@ import fs, {
 import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { after, mock, test } from "node:test";
+import { EXECUTOR_PROGRAM } from "../../../test/harness/executor-program.ts";
 import { patient } from "../../../test/harness/patience.ts";
 import { shortDirectory } from "../../../test/harness/short-directory.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
@@ -27,7 +28,6 @@ import type { Spec } from "../runtime-spec.ts";
 import { runCommandLine } from "./command-line.ts";
 import { exampleSpec } from "./spec.ts";
 
-const PROGRAM = join(import.meta.dirname, "main.ts");
 const base = shortDirectory("gantry-bad-input");
 const root = join(base, "root");
 const bundle = join(base, "bundle");
@@ -396,9 +396,13 @@ test("no descriptor is left open", () => {
 });
 
 test("the text format of the log, on standard error where there is no log file", () => {
-  const { status, stderr } = spawnSync(process.execPath, [PROGRAM, "--root", root, "state", "none"], {
-    encoding: "utf8",
-  });
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [EXECUTOR_PROGRAM, "--root", root, "state", "none"],
+    {
+      encoding: "utf8",
+    },
+  );
   assert.equal(status, 1);
   assert.match(
     stderr,

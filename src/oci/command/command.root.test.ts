@@ -17,6 +17,7 @@ import {
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { EXECUTOR_PROGRAM } from "../../../test/harness/executor-program.ts";
 import { patient } from "../../../test/harness/patience.ts";
 import { shortDirectory } from "../../../test/harness/short-directory.ts";
 import { createCgroupManager } from "../cgroup-manager.ts";
@@ -25,7 +26,6 @@ import type { Spec } from "../runtime-spec.ts";
 import type { ContainerState } from "./container-state.ts";
 import { exampleSpec } from "./spec.ts";
 
-const PROGRAM = join(import.meta.dirname, "main.ts");
 // Not below /tmp: the path of a console socket is short.
 const base = shortDirectory("gantry-oci-test");
 // Each call is a process of its own, which would compile the sources again.
@@ -50,7 +50,7 @@ after(async () => {
 });
 
 function oci(args: string[], input = "") {
-  const result = spawnSync(process.execPath, [PROGRAM, "--root", root, ...args], {
+  const result = spawnSync(process.execPath, [EXECUTOR_PROGRAM, "--root", root, ...args], {
     encoding: "utf8",
     input,
     cwd: base,
@@ -60,9 +60,13 @@ function oci(args: string[], input = "") {
 
 /** For commands whose container keeps the descriptors open. */
 function ociDetached(args: string[]) {
-  const result = spawnSync(process.execPath, [PROGRAM, "--root", root, "--log", join(base, "log"), ...args], {
-    stdio: "ignore",
-  });
+  const result = spawnSync(
+    process.execPath,
+    [EXECUTOR_PROGRAM, "--root", root, "--log", join(base, "log"), ...args],
+    {
+      stdio: "ignore",
+    },
+  );
   return { code: result.status };
 }
 
@@ -125,7 +129,7 @@ test("run in the foreground: output, input, exit status, nothing left", () => {
 
 test("run passes signals on", async () => {
   configure(["sh", "-c", "trap 'exit 9' TERM; echo ready; while true; do sleep 0.05; done"]);
-  const child = spawn(process.execPath, [PROGRAM, "--root", root, "run", "-b", bundle, "signals"], {
+  const child = spawn(process.execPath, [EXECUTOR_PROGRAM, "--root", root, "run", "-b", bundle, "signals"], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   await once(child.stdout, "data");
@@ -163,7 +167,7 @@ test("exec: user, environment, directory, capabilities, exit status", () => {
 test("what a full pipe has not taken yet is printed before the end", () => {
   const full = `{ head -c 65536 /dev/zero; "$@"; } | { sleep 1; tr -d '\\0'; }`;
   const shell = (...args: string[]) =>
-    spawnSync("sh", ["-c", full, "sh", process.execPath, PROGRAM, ...args]);
+    spawnSync("sh", ["-c", full, "sh", process.execPath, EXECUTOR_PROGRAM, ...args]);
   assert.match(shell("--help").stdout.toString(), /^gantry-oci: runs containers[^]*tells more\.\n$/);
   configure(["sh", "-c", "cat /proc/kallsyms | head -c 9000; echo; echo end"], (spec) =>
     Object.assign(spec.process ?? {}, { terminal: true }),
@@ -247,9 +251,13 @@ test("what a create that was killed has left is ended by a forced delete", async
       createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", script], env: ["PATH=/bin:/usr/bin"] }],
     };
   });
-  const create = spawn(process.execPath, [PROGRAM, "--root", root, "create", "-b", bundle, "killed"], {
-    stdio: "ignore",
-  });
+  const create = spawn(
+    process.execPath,
+    [EXECUTOR_PROGRAM, "--root", root, "create", "-b", bundle, "killed"],
+    {
+      stdio: "ignore",
+    },
+  );
   const ended = once(create, "exit");
   while (!existsSync(seen) && create.exitCode === null) await sleep(5);
   const { pid } = JSON.parse(readFileSync(seen, "utf8")) as { pid: number };
