@@ -1,0 +1,90 @@
+/**
+ * The ends of a terminal in the foreground: who reads gantry-oci's output goes, its own terminal goes, its input cannot be
+ * read. The process hears of it as of any terminal that hangs up, and nothing is left once it has ended. Needs root, a
+ * static busybox, and script(1).
+ */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { EXECUTOR_PROGRAM } from "./harness/executor-program.ts";
+import { OciBundle } from "./harness/oci-bundle.ts";
+
+const oci = new OciBundle();
+process.env["NODE_COMPILE_CACHE"] = join(oci.base, "compiled");
+const COMMAND = [process.execPath, EXECUTOR_PROGRAM, "--root", join(oci.base, "root")];
+/** Prints until nobody takes it. */
+const TALK = "while echo line; do :; done; exit 9";
+after(() => oci.end());
+
+function group(): string {
+  const name = oci.nextCgroup();
+  return existsSync("/sys/fs/cgroup/cgroup.controllers")
+    ? `/sys/fs/cgroup${name}`
+    : `/sys/fs/cgroup/pids${name}`;
+}
+
+/** What a reader of the first line sees, and the status of the command before it. */
+function firstLine(...args: string[]): { line: string; status: number; errors: string } {
+  const script = `{ "$@" </dev/null; echo "status $?" >&2; } | head -n 1`;
+  const { stdout, stderr } = spawnSync("sh", ["-c", script, "sh", ...COMMAND, ...args], { encoding: "utf8" });
+  const status = Number(/status (\d+)\n$/.exec(stderr)?.[1]);
+  return { line: stdout, status, errors: stderr.replace(/status \d+\n$/, "") };
+}
+
+test("who reads the output goes: the process is told, and nothing is left of it", () => {
+  const used = group();
+  oci.configure(["sh", "-c", TALK], { terminal: true });
+  assert.deepEqual(firstLine("run", "-b", oci.bundle, "talk"), { line: "line\r\n", status: 9, errors: "" });
+  assert.deepEqual(oci.containers(), []);
+  assert.equal(existsSync(used), false);
+
+  // It need not end.
+  oci.configure(
+    ["sh", "-c", `(${TALK}); echo $? >/status; sleep 0.3; exit 7`],
+    { terminal: true },
+    {},
+    {
+      root: { path: "rootfs", readonly: false },
+    },
+  );
+  assert.deepEqual(firstLine("run", "-b", oci.bundle, "on"), { line: "line\r\n", status: 7, errors: "" });
+  assert.ok(existsSync(join(oci.rootfs, "status")));
+  assert.deepEqual(oci.containers(), []);
+});
+
+test("the same of an executed process, whose container goes on", () => {
+  oci.configure(["sleep", "300"]);
+  assert.equal(oci.detached(["run", "-d", "-b", oci.bundle, "stays"]), 0);
+  const exec = firstLine("exec", "-t", "stays", "sh", "-c", `trap '' HUP; ${TALK}`);
+  assert.deepEqual(exec, { line: "line\r\n", status: 9, errors: "" });
+  assert.equal((JSON.parse(oci.oci(["state", "stays"]).out) as { status: string }).status, "running");
+  assert.equal(oci.oci(["delete", "--force", "stays"]).code, 0);
+  assert.deepEqual(oci.containers(), []);
+});
+
+test("its own terminal goes: the container ends, and nothing is left", async () => {
+  const used = group();
+  oci.configure(["sh", "-c", TALK], { terminal: true });
+  const run = [...COMMAND, "run", "-b", oci.bundle, "gone"].join(" ");
+  const terminal = spawn("script", ["-qec", `exec ${run}`, "/dev/null"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  await once(terminal.stdout, "data");
+  terminal.kill("SIGKILL");
+  await once(terminal, "close");
+  while (oci.containers().length > 0) await sleep(20);
+  assert.equal(existsSync(used), false);
+});
+
+test("an input that cannot be read is none", () => {
+  oci.configure(["sh", "-c", "sleep 0.2; echo done; exit 3"], { terminal: true });
+  const script = `exec "$@" </`;
+  const args = ["-c", script, "sh", ...COMMAND, "run", "-b", oci.bundle, "unread"];
+  const { status, stdout, stderr } = spawnSync("sh", args, { encoding: "utf8" });
+  assert.deepEqual([status, stdout, stderr], [3, "done\r\n", ""]);
+  assert.deepEqual(oci.containers(), []);
+});
