@@ -132,12 +132,15 @@ test("hooks run at their time, with their own environment and the container's st
   assert.ok(!existsSync(before.bundle));
 });
 
-test("a hook that fails fails the start, by name", async () => {
-  for (const name of ["createRuntime", "poststart"]) {
+test("a hook that fails fails the start, by name and with its words", async () => {
+  for (const name of ["createRuntime", "createContainer", "poststart"]) {
     devices({ failing: { hooks: [hook(name, "echo because >&2; exit 3")] } });
     const id = await work.create(pod, `failing-${name}`, FOREVER, asking([`${KIND}=failing`]));
     await assert.rejects(work.client.StartContainer({ container_id: id }), (error: Error) => {
-      assert.match(error.message, new RegExp(`hook ${setting.daemon.path(`hook-${name}`)}: exit status 3`));
+      assert.ok(
+        error.message.endsWith(`hook ${setting.daemon.path(`hook-${name}`)}: exit status 3: because`),
+        error.message,
+      );
       return true;
     });
     assert.equal((await work.status(id)).reason, "StartError");

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define MAX_ARGS 16
-#define RESULT_BYTES 1024
+#define RESULT_BYTES 2048
 
 struct launch {
     char *program;

@@ -11,8 +11,12 @@ union control {
     char bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
 };
 
+/* A message in which nothing is said. */
+#define LEAST_BYTES offsetof(struct channel_message, failure.said)
+
 int channel_send(int channel, const struct channel_message *message, int fd) {
-    struct iovec data = {(void *)message, sizeof(*message)};
+    size_t said = strnlen(message->failure.said, sizeof(message->failure.said) - 1);
+    struct iovec data = {(void *)message, LEAST_BYTES + said};
     union control control = {0};
     struct msghdr packet = {.msg_iov = &data, .msg_iovlen = 1};
     if (fd >= 0) {
@@ -62,7 +66,7 @@ int channel_receive(int channel, struct channel_message *message, int *fd) {
         if (header->cmsg_type == SCM_CREDENTIALS) memcpy(&sender, CMSG_DATA(header), sizeof(sender));
     }
     message->pid = sender.pid;
-    if (received == (ssize_t)sizeof(*message)) return 0;
+    if (received >= (ssize_t)LEAST_BYTES && received < (ssize_t)sizeof(*message)) return 0;
     if (*fd >= 0) close(*fd);
     *fd = -1;
     errno = EBADMSG;

@@ -6,6 +6,7 @@
 int plan_fail_with(struct plan_context *context, int error, const char *syscall_name, const char *path) {
     struct plan_error *failure = context->failure;
     failure->error = error;
+    failure->said[0] = 0;
     memset(failure->syscall, 0, sizeof(failure->syscall));
     strncpy(failure->syscall, syscall_name, sizeof(failure->syscall) - 1);
     memset(failure->path, 0, sizeof(failure->path));

@@ -158,7 +158,8 @@ static int op_gate(struct plan_context *context, const struct wire_record *recor
 static void report_failure(const struct plan_context *context, const struct channel_message *message) {
     channel_send(context->sync, message, -1);
     const struct plan_error *failure = &message->failure;
-    if (context->gate >= 0 && write(context->gate, failure, sizeof(*failure)) < 0) _exit(126);
+    size_t length = offsetof(struct plan_error, said) + strlen(failure->said);
+    if (context->gate >= 0 && write(context->gate, failure, length) < 0) _exit(126);
 }
 
 static int prepare_command(struct plan_context *context, struct wire_cursor operations) {

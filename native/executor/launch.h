@@ -20,12 +20,15 @@
 
 #define LAUNCH_MAX_GATE_PATH 108
 
-/* What failed: facts only, TypeScript explains them. */
+#define PLAN_SAID_BYTES 1024
+
+/* What failed: facts only, TypeScript explains them. Up to `said` the format outlives builds. */
 struct plan_error {
     int32_t operation; /* index in the plan's list, -1 before the first */
     int32_t error;     /* errno; 0 = no error */
     char syscall[32];  /* "openat2" */
     char path[256];    /* what it was about, shortened at the front with "…" bytes dropped; empty if none */
+    char said[PLAN_SAID_BYTES]; /* the end of what a failing hook has said; empty if nothing */
 };
 
 /* The process's standard streams. With a terminal all three are -1 and the process makes its pty itself. */
@@ -58,14 +61,18 @@ int launch_process(const uint8_t *plan, size_t length, const struct launch_stdio
 int launch_run(const uint8_t *plan, size_t length, const struct launch_stdio *stdio, int join_pidfd,
                unsigned int flags, struct launch_process *out, struct plan_error *failure);
 
-/* What `gantry-shim launch` writes to its result descriptor; the format outlives builds. */
+/*
+ * What `gantry-shim launch` writes to its result descriptor; the format outlives builds. After the first
+ * LAUNCH_RESULT_BYTES comes what was said, without its NUL.
+ */
 #define LAUNCH_RESULT_MAGIC 0x31524c47u
 struct launch_result {
     uint32_t magic;
     int32_t pid; /* 0 after a failure */
     struct plan_error failure;
 };
-_Static_assert(sizeof(struct launch_result) == 304, "launch result");
+#define LAUNCH_RESULT_BYTES offsetof(struct launch_result, failure.said)
+_Static_assert(LAUNCH_RESULT_BYTES == 304, "launch result");
 
 /*
  * Opens the gate and waits until the command has been executed (or a last operation has failed: -1,

@@ -29,10 +29,11 @@
  * after that shows as exit status 127 (not found) or 126. gate "none"          it has executed its command.
  *   gate "wait"          is for the shim, and refused here.
  *
- * The result, 304 bytes in host byte order (struct launch_result; decodeLaunchResult in
+ * The result, at least 304 bytes in host byte order (struct launch_result; decodeLaunchResult in
  * src/oci/plan-explain.ts): u32 magic 'GLR1' | i32 pid | i32 operation | i32 error | char syscall[32] | char
- * path[256] error is 0 on success; on failure pid is 0 and nothing was left behind. The exit status is 0, 1
- * after a failure that is in the result, 2 for a wrong command line or an unreadable plan.
+ * path[256] | what a failing hook said, to the end. error is 0 on success; on failure pid is 0 and nothing
+ * was left behind. The exit status is 0, 1 after a failure that is in the result, 2 for a wrong command line
+ * or an unreadable plan.
  */
 #define _GNU_SOURCE
 #include "calls.h"
@@ -212,7 +213,8 @@ int launch_command_main(int argc, char **argv) {
     struct launch_result result = {.magic = LAUNCH_RESULT_MAGIC};
     struct launch_process process;
     if (launch(&arguments, &process, &result.failure) == 0) result.pid = process.pid;
-    if (write(arguments.result, &result, sizeof(result)) != (ssize_t)sizeof(result)) return 2;
+    size_t length = LAUNCH_RESULT_BYTES + strlen(result.failure.said);
+    if (write(arguments.result, &result, length) != (ssize_t)length) return 2;
     close(arguments.result);
     if (result.pid == 0) return 1;
     close(arguments.plan);

@@ -30,7 +30,7 @@
 #define SHIM_MESSAGE_STDERR 35u /* shim to client: bytes of standard error */
 #define SHIM_MESSAGE_EXIT 36u /* shim to client, last frame of a stream: EXIT_CODE and EXIT_SIGNAL */
 #define SHIM_MESSAGE_OK 64u /* the request of this id has been done */
-#define SHIM_MESSAGE_ERROR 65u /* the request of this id has failed: ERRNO, SYSCALL, PATH, OPERATION */
+#define SHIM_MESSAGE_ERROR 65u /* the request of this id has failed: ERRNO, SYSCALL, PATH, OPERATION, SAID */
 
 #define SHIM_FIELD_VERSION 1u /* u32: protocol version */
 #define SHIM_FIELD_ID 2u /* text: container id */
@@ -58,6 +58,7 @@
 #define SHIM_FIELD_FORCE 24u /* u32: 1 to kill the container first */
 #define SHIM_FIELD_PLAN_BUILD 25u /* u32, in the shim's HELLO: fingerprint of the plans that it understands itself */
 #define SHIM_FIELD_PROGRAM 26u /* text, in EXEC: absolute path of a gantry-shim that understands the plan, where the shim does not */
+#define SHIM_FIELD_SAID 27u /* text: the end of what a failing hook of a plan has said; absent if nothing */
 
 #define SHIM_OPTION_TERMINAL 1u /* the process has a pty; its master comes from the launcher */
 #define SHIM_OPTION_STDIN 2u /* keep a pipe for standard input; else it reads /dev/null */

@@ -49,7 +49,7 @@ static _Noreturn void report(struct launch_result *result, int error, const char
         strcpy(result->failure.syscall, syscall);
     }
     result->magic = LAUNCH_RESULT_MAGIC;
-    send(REPORT_FD, result, sizeof *result, MSG_NOSIGNAL);
+    send(REPORT_FD, result, LAUNCH_RESULT_BYTES, MSG_NOSIGNAL);
     _exit(0);
 }
 
@@ -139,11 +139,12 @@ bool exec_launch_result(int channel, int *console, pid_t *pid, struct plan_error
         }
         if (n == 1) continue;
         *pid = 0;
-        if (n == (ssize_t)sizeof result && result.magic == LAUNCH_RESULT_MAGIC) {
+        if (n >= (ssize_t)LAUNCH_RESULT_BYTES && result.magic == LAUNCH_RESULT_MAGIC) {
             *pid = result.pid;
             *failure = result.failure;
             failure->syscall[sizeof failure->syscall - 1] = 0;
             failure->path[sizeof failure->path - 1] = 0;
+            failure->said[0] = 0; /* hooks are of containers */
         } else {
             *failure = (struct plan_error){.operation = -1, .error = ESRCH, .syscall = "launcher died"};
         }

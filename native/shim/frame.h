@@ -46,7 +46,7 @@ bool fields_valid(const struct frame *frame);
 
 /* A small frame being written. */
 struct reply {
-    uint8_t bytes[1024];
+    uint8_t bytes[2048];
     size_t length;
 };
 

@@ -35,6 +35,7 @@ void request_fail_plan(struct shim *shim, struct connection *connection, uint32_
     reply_text(&reply, SHIM_FIELD_SYSCALL, failure->syscall);
     if (failure->path[0] != 0) reply_text(&reply, SHIM_FIELD_PATH, failure->path);
     reply_u32(&reply, SHIM_FIELD_OPERATION, (uint32_t)failure->operation);
+    if (failure->said[0] != 0) reply_text(&reply, SHIM_FIELD_SAID, failure->said);
     connection_send(shim, connection, &reply);
 }
 

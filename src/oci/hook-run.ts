@@ -5,7 +5,7 @@
  */
 import { once } from "node:events";
 import { errnoCode, errorMessage, GantryError } from "../base/errors.ts";
-import { hookEnvironment, hookTimeoutMs } from "./plan-hooks.ts";
+import { hookEnvironment, hookTimeoutMs, hookWords } from "./plan-hooks.ts";
 import type { Hook } from "./runtime-spec.ts";
 
 const OUTPUT_LIMIT = 1024;
@@ -51,8 +51,7 @@ export async function runHook(
     if (timeout?.aborted) fail(`did not end in ${hook.timeout} s`);
     if (code === 0) return;
     await new Promise(setImmediate);
-    const said = output.trim();
-    fail(`${killedBy ? `signal ${killedBy}` : `exit status ${code}`}${said ? `, ${said}` : ""}`);
+    fail(`${killedBy ? `signal ${killedBy}` : `exit status ${code}`}${hookWords(output)}`);
   } catch (error) {
     if (error instanceof GantryError) throw error;
     signal?.throwIfAborted();

@@ -130,5 +130,9 @@ test("a launcher's result is a pid or an error, and whole", () => {
   assert.deepEqual(decodeLaunchResult(bytes), {
     error: { operation: -1, errno: 2, syscall: "clone3", path: "/x" },
   });
+  const said = Buffer.concat([bytes, Buffer.from("oh no\n")]);
+  assert.deepEqual(decodeLaunchResult(said), {
+    error: { operation: -1, errno: 2, syscall: "clone3", path: "/x", said: "oh no\n" },
+  });
   assert.throws(() => decodeLaunchResult(bytes.subarray(0, 100)), { kind: "data-loss" });
 });

@@ -6,6 +6,7 @@ import { getSystemErrorMap } from "node:util";
 import { errorMessage, GantryError, type ErrorKind } from "../base/errors.ts";
 import { decodePlan, type PlanOperation } from "./plan-decode.ts";
 import { operationField } from "./plan-explain-fields.ts";
+import { hookWords } from "./plan-hooks.ts";
 
 export interface PlanError {
   /** Index in the plan's list of operations, -1 before the first. */
@@ -14,14 +15,20 @@ export interface PlanError {
   /** "openat2"; of a hook also "hook exit 3" or "hook signal 9". */
   syscall: string;
   path: string;
+  /** The end of what a failing hook has said, as it came. */
+  said?: string | undefined;
 }
 
 /** What `gantry-shim launch` writes to its result descriptor. */
 export type LaunchResult = { pid: number } | { error: PlanError };
 
 const RESULT_MAGIC = 0x31524c47;
+/** Without what a hook has said, which comes after it. */
 export const LAUNCH_RESULT_BYTES = 304;
+/** The same. */
 export const PLAN_ERROR_BYTES = 296;
+/** With it. */
+export const LONGEST_PLAN_ERROR_BYTES = PLAN_ERROR_BYTES + 1024;
 
 function text(bytes: Buffer): string {
   const end = bytes.indexOf(0);
@@ -31,15 +38,17 @@ function text(bytes: Buffer): string {
 /** @throws data-loss when the bytes are not a whole result (the launcher died). */
 export function decodeLaunchResult(bytes: Uint8Array): LaunchResult {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (buffer.length !== LAUNCH_RESULT_BYTES || buffer.readUInt32LE(0) !== RESULT_MAGIC)
+  if (buffer.length < LAUNCH_RESULT_BYTES || buffer.readUInt32LE(0) !== RESULT_MAGIC)
     throw new GantryError("data-loss", "the launcher ended without a result");
   const pid = buffer.readInt32LE(4);
   return pid > 0 ? { pid } : { error: decodePlanError(buffer.subarray(8)) };
 }
 
-/** `struct plan_error`, of which there are PLAN_ERROR_BYTES. */
+/** `struct plan_error`, of which there are at least PLAN_ERROR_BYTES. */
 export function decodePlanError(buffer: Buffer): PlanError {
+  const said = text(buffer.subarray(PLAN_ERROR_BYTES));
   return {
+    ...(said && { said }),
     operation: buffer.readInt32LE(0),
     errno: buffer.readInt32LE(4),
     syscall: text(buffer.subarray(8, 40)),
@@ -187,7 +196,10 @@ export function explainLateError(error: PlanError): GantryError {
   const reason = ran
     ? `${ran[1] === "exit" ? "exit status" : "killed by signal"} ${ran[2]}`
     : errnoName(error.errno);
-  return new GantryError("failed-precondition", `startContainer hook ${error.path}: ${reason}`);
+  return new GantryError(
+    "failed-precondition",
+    `startContainer hook ${error.path}: ${reason}${hookWords(error.said)}`,
+  );
 }
 
 /** The error for a caller, with the failing step in words: `exec: "foo": executable file not found in $PATH`. */
@@ -225,5 +237,5 @@ export function explainPlanError(plan: Uint8Array, error: PlanError): GantryErro
   if (operation?.name === "runtimeCommand" && !ran)
     return new GantryError(kindOf(operation, error), `${what}: ${explainRuntime(error, operation.values)}`);
   const call = ran || error.syscall.startsWith("hook ") ? "" : `${error.syscall}${where}: `;
-  return new GantryError(kindOf(operation, error), `${what}: ${call}${reason}`);
+  return new GantryError(kindOf(operation, error), `${what}: ${call}${reason}${hookWords(error.said)}`);
 }

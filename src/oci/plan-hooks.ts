@@ -28,6 +28,15 @@ export function hookTimeoutMs({ timeout = 0 }: Hook): number {
   return Math.min(Math.max(0, Math.round(timeout * 1000)), LONGEST_MS);
 }
 
+/** Of no script, or cut off in its middle. */
+const UNPRINTABLE = /[\s\p{C}\ufffd]+/gu;
+
+/** What a failing hook has said, to follow the reason in an error: on one line, printable, or empty. */
+export function hookWords(said = ""): string {
+  const words = said.replace(UNPRINTABLE, " ").trim();
+  return words && `: ${words}`;
+}
+
 /** "parentHook": in the launcher's namespaces; "hook": in the process's. `directory`: to run them in. */
 export function addHooks(
   plan: PlanWriter,

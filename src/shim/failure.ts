@@ -13,6 +13,8 @@ export interface ShimFailure {
   errno: number;
   syscall: string;
   path: string;
+  /** By a failing hook of the plan. */
+  said?: string | undefined;
 }
 
 /** Facts of a failing plan operation. */
@@ -41,6 +43,7 @@ export function readFailure(fields: FieldReader): ShimFailure {
     errno: fields.u32("ERRNO") ?? 0,
     syscall: fields.text("SYSCALL") ?? "",
     path: fields.text("PATH") ?? "",
+    said: fields.text("SAID"),
   };
 }
 

@@ -48,7 +48,7 @@ export const MESSAGE_TABLE = {
   STDERR: [35, "shim to client: bytes of standard error"],
   EXIT: [36, "shim to client, last frame of a stream: EXIT_CODE and EXIT_SIGNAL"],
   OK: [64, "the request of this id has been done"],
-  ERROR: [65, "the request of this id has failed: ERRNO, SYSCALL, PATH, OPERATION"],
+  ERROR: [65, "the request of this id has failed: ERRNO, SYSCALL, PATH, OPERATION, SAID"],
 } as const satisfies Record<string, readonly [number, string]>;
 
 /** Field tags. Integers are little endian and fixed width; text is UTF-8 without a NUL. */
@@ -82,6 +82,7 @@ export const FIELD_TABLE = {
     26,
     "text, in EXEC: absolute path of a gantry-shim that understands the plan, where the shim does not",
   ],
+  SAID: [27, "text: the end of what a failing hook of a plan has said; absent if nothing"],
 } as const satisfies Record<string, readonly [number, string]>;
 
 /** Bits of OPTIONS in LAUNCH and EXEC. */

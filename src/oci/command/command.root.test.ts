@@ -219,8 +219,13 @@ test("hooks run in their order with the state on standard input, poststop after 
 });
 
 test("a failing hook or command leaves nothing", () => {
-  configure(["true"], (spec) => (spec.hooks = { createRuntime: [{ path: "/bin/false" }] }));
-  assert.equal(oci(["run", "-b", bundle, "failing"]).code, 1);
+  for (const kind of ["createRuntime", "createContainer", "startContainer", "poststart"] as const) {
+    const failing = { path: "/bin/sh", args: ["sh", "-c", "echo because >&2; exit 3"] };
+    configure(["true"], (spec) => (spec.hooks = { [kind]: [failing] }));
+    const { code, err } = oci(["run", "-b", bundle, "failing"]);
+    assert.equal(code, 1);
+    assert.match(err, /hook \/bin\/sh: exit status 3: because"?\n$/);
+  }
   configure(["no-such-program"]);
   const log = join(base, "json.log");
   const result = oci(["--log", log, "--log-format", "json", "run", "-b", bundle, "failing"]);

@@ -6,7 +6,12 @@
 import { closeSync, constants, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { sleep } from "../../base/abort.ts";
 import { errnoCode, GantryError } from "../../base/errors.ts";
-import { decodePlanError, explainLateError, PLAN_ERROR_BYTES } from "../plan-explain.ts";
+import {
+  decodePlanError,
+  explainLateError,
+  LONGEST_PLAN_ERROR_BYTES,
+  PLAN_ERROR_BYTES,
+} from "../plan-explain.ts";
 
 /**
  * Opens the gate and removes it. Having waited, resolves to what has failed behind it, if something has.
@@ -53,7 +58,7 @@ async function failure(fifo: string): Promise<GantryError | undefined> {
 function readAll(fifo: string): Buffer {
   const fd = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const bytes = Buffer.alloc(PLAN_ERROR_BYTES);
+    const bytes = Buffer.alloc(LONGEST_PLAN_ERROR_BYTES);
     return bytes.subarray(0, readSync(fd, bytes));
   } catch (error) {
     if (errnoCode(error) === "EAGAIN") return Buffer.alloc(0);
