@@ -39,6 +39,15 @@ export class CleanupStack implements AsyncDisposable {
   }
 }
 
+/**
+ * As Promise.all, but rejects only when all of them have ended: one that still ran would go on making what the clean-up
+ * after the rejection takes away, or make it afterwards.
+ */
+export async function allEnded(works: readonly Promise<unknown>[]): Promise<void> {
+  for (const outcome of await Promise.allSettled(works))
+    if (outcome.status === "rejected") throw outcome.reason as Error;
+}
+
 /** Runs all steps in order, whether or not one fails; rejects with every failure in one message. */
 export async function runAll(steps: readonly { name: string; step: CleanupStep }[]): Promise<void> {
   const failures: unknown[] = [];

@@ -48,7 +48,6 @@ export async function startContainer(context: EngineContext, id: string, signal:
     } finally {
       delete entry.starting;
     }
-    void hooks.postStartContainer(hookedContainer(context, entry));
   });
 }
 
@@ -93,6 +92,8 @@ async function start(context: EngineContext, entry: ContainerEntry, signal: Abor
       context.containers.save(entry);
       failpoint("container-start:record");
       context.events.container("started", entry);
+      // Before its exit can be told, of which the shim may have told already.
+      void context.hooks?.postStartContainer(hookedContainer(context, entry));
       watchContainer(context, entry, shim);
     } catch (error) {
       failpoint("container-start:failure");

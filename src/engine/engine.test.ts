@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
@@ -100,9 +100,23 @@ for (const step of ["pin net,ipc,uts", "mount shm", "network setup"]) {
     await assert.rejects(engine.runPodSandbox(podConfig(), "", never), { kind: "unavailable" });
     assert.deepEqual(engine.listPodSandboxes({}), []);
     assert.equal(parts.pinned.size, 0);
+    assert.deepEqual(readdirSync(join(parts.directory, "pods")), []);
     await engine.runPodSandbox(podConfig(), "", never);
   });
 }
+
+test("a pod whose files fail while its namespaces are still being made leaves none of either", async () => {
+  const gate = Promise.withResolvers<void>();
+  parts.pause = { step: "pin net,ipc,uts", until: gate.promise };
+  const failed = assert.rejects(engine.runPodSandbox(podConfig(), "", never), /ENOENT/);
+  while (parts.asked.length === 0) await turn();
+  rmSync(join(parts.directory, "pods"), { recursive: true });
+  for (let n = 0; n < 100; n++) await turn();
+  gate.resolve();
+  await failed;
+  assert.equal(parts.pinned.size, 0);
+  assert.deepEqual(parts.asked, ["pin net,ipc,uts", "unpin"]);
+});
 
 test("a caller that goes away takes its half-made pod with it", async () => {
   const gate = Promise.withResolvers<void>();

@@ -102,6 +102,8 @@ export class FakeParts {
   readonly updates: Resources[] = [];
   /** What is counted of a cgroup; undefined for one that does not exist. */
   counters: (path: string) => CgroupStats | undefined = () => undefined;
+  /** Containers have exited by the time their start is told. */
+  exitAtOnce = false;
   /** Shims do not answer who looks for them. */
   stuck = false;
   /** A step of `asked` that fails the next time. */
@@ -202,6 +204,7 @@ export class FakeParts {
         await planOf(options);
         await this.#ask("shim start");
         const shim = new FakeShim(options.id, this.asked);
+        if (this.exitAtOnce) shim.exits({ exitCode: 0 });
         this.shims.set(options.id, shim);
         return shim;
       },

@@ -1,6 +1,7 @@
 /** The files that every container of a pod sees: /etc/hostname, /etc/hosts and /etc/resolv.conf (hosts(5), resolv.conf(5)). */
 import { chmod, chown, readFile, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import { allEnded } from "../base/cleanup.ts";
 import { errnoCode } from "../base/errors.ts";
 import type { DnsConfig, PodSandboxConfig } from "./pod-sandbox.ts";
 import type { PodPaths } from "./pod-paths.ts";
@@ -28,7 +29,7 @@ export async function writePodFiles(
   const dns = config.dns;
   const stated = dns && dns.servers.length + dns.searches.length + dns.options.length > 0;
   const write = (path: string, text: string): Promise<void> => writePublic(path, text, owner);
-  await Promise.all([
+  await allEnded([
     write(paths.hostname, `${podHostname(config)}\n`),
     copyOf("/etc/hosts").then((text) => write(paths.hosts, text)),
     (stated ? Promise.resolve(resolvConf(dns)) : copyOf("/etc/resolv.conf")).then((text) =>

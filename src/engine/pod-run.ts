@@ -7,7 +7,7 @@
  */
 import { mkdir, rm } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
-import { CleanupStack } from "../base/cleanup.ts";
+import { allEnded, CleanupStack } from "../base/cleanup.ts";
 import { errorMessage, GantryError, wrapError } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import { newIdentifier } from "../base/identifier.ts";
@@ -94,7 +94,7 @@ async function build(
       networkState: undefined,
       networkReleased: false,
     };
-    await Promise.all([
+    await allEnded([
       writePodFiles(paths, config, podRoot(config.namespaces)),
       makeNamespaces(context, entry.sandbox, undo),
     ]);

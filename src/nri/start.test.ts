@@ -48,6 +48,16 @@ test("a removal while plugins are asked for the start waits for it, and nothing 
   await next.close();
 });
 
+test("a container that exits as soon as it is started is told as started, and then as stopped", async () => {
+  const nri = (setting = await NriSetting.begin());
+  nri.parts.exitAtOnce = true;
+  const plugin = await nri.join("10-log");
+  const id = await nri.engine.createContainer(await nri.pod("p"), containerConfig(), never);
+  await nri.engine.startContainer(id, never);
+  await nri.engine.removeContainer(id, never);
+  assert.deepEqual(eventsOf(plugin, id), WHOLE_LIFE);
+});
+
 test("no container escapes a stop by a start for which plugins are asked", async () => {
   const { nri, id, plugin, answer } = await asked();
   const stopped = nri.engine.stopContainer(id, 0, never);
