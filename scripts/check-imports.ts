@@ -53,7 +53,7 @@ function moduleOf(file: string): string {
 }
 
 function isTest(file: string): boolean {
-  return file.endsWith(".test.ts") || /(^|[-./])(test|fake|stub|suite)[-.]/.test(file);
+  return file.endsWith(".test.ts") || /(^|[-./])(test|fake|stub|suite|fixture)[-.]/.test(file);
 }
 
 function fileProblem(file: string, target: string, files: ReadonlyMap<string, string>): string | undefined {

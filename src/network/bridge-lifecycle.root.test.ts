@@ -132,7 +132,7 @@ describe("crash", () => {
        console.log("ready");`,
     );
     let dirty = 0;
-    for (let round = 0; round < 12; round++) {
+    for (let round = 0; round < 12 || (dirty === 0 && round < 200); round++) {
       const { request } = await fixture.pod([
         { protocol: "tcp", containerPort: 5, hostPort: port, hostIp: "" },
       ]);
@@ -145,7 +145,7 @@ describe("crash", () => {
       child.stdin.write("go");
       // In turn during the first set-up, and somewhere in the cycles after it.
       if (round % 2 === 1) await line();
-      await setTimeout(round);
+      await setTimeout(round % 12);
       child.kill("SIGKILL");
       await ended;
       if (fixture.ports().length > 1 || (fixture.elements()?.length ?? 0) > 1) dirty += 1;

@@ -4,11 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { randomBytes, randomInt } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { ownNumber } from "../../test/harness/own-number.ts";
+import { patient } from "../../test/harness/patience.ts";
 import { silentLogger } from "../base/logger.ts";
 import { pinNamespaces, unpinNamespaces } from "../native/namespace.ts";
 import type { BridgeLease, LeaseTable } from "./bridge-leases.ts";
@@ -49,7 +51,7 @@ export class NetworkFixture {
   readonly directory = mkdtempSync(join(tmpdir(), "gantry-network-"));
   readonly suffix = randomBytes(3).toString("hex");
   /** Third byte of all subnets of this fixture. */
-  readonly third = randomInt(1, 250);
+  readonly third = ownNumber("pod network", 1, 250);
   readonly bridge = `gtt${this.suffix}`;
   readonly instance = `test-${this.suffix}`;
   readonly table = `gantry-${this.instance}`;
@@ -157,26 +159,30 @@ export async function serveIn(
   });
 }
 
-/** What such a server answers, asked from a namespace; "" when there is no answer within some seconds. */
+/** No server hears what is not answered for so long. */
+export const NO_ANSWER_MS = 2500;
+
+/** What such a server answers, asked from a namespace; "" when there is no answer in time. */
 export function askFrom(
   netnsPath: string | undefined,
   address: string,
   port: number,
   protocol = "tcp",
+  waitMs = patient(15_000),
 ): string {
   const target = JSON.stringify(address);
   const tcp = `require("node:net").connect(${port}, ${target}).on("data", (d) => console.log(String(d))).on("error", () => {})
     .on("end", () => process.exit());`;
   const udp = `const s = require("node:dgram").createSocket(${target}.includes(":") ? "udp6" : "udp4");
     s.on("message", (d) => { console.log(String(d)); process.exit(); });
-    s.send("?", ${port}, ${target}); setTimeout(() => s.send("?", ${port}, ${target}), 700);`;
-  const script = `setTimeout(() => process.exit(), 2500); ${protocol === "tcp" ? tcp : udp}`;
+    s.send("?", ${port}, ${target}); setInterval(() => s.send("?", ${port}, ${target}), 700);`;
+  const script = `setTimeout(() => process.exit(), ${waitMs}); ${protocol === "tcp" ? tcp : udp}`;
   return runIn(netnsPath, process.execPath, "-e", script).trim();
 }
 
 /**
  * A UDP client that sends from one port every 20 ms, without end. Resolves to a function that waits until an answer
- * begins with a label, at most 5 seconds.
+ * begins with a label.
  */
 export async function talkFrom(
   fixture: NetworkFixture,
@@ -194,7 +200,7 @@ export async function talkFrom(
   let last = "";
   child.stdout.on("data", (data: Buffer) => (last = data.toString().trimEnd().split("\n").at(-1) ?? ""));
   return async (label) => {
-    for (let i = 0; i < 250 && !last.startsWith(label); i++) await setTimeout(20);
+    for (let i = 0; i < patient(1000) && !last.startsWith(label); i++) await setTimeout(20);
     assert.ok(last.startsWith(label), `the last answer is "${last}", not of "${label}"`);
   };
 }

@@ -12,6 +12,7 @@ import {
   fileLeases,
   never,
   NetworkFixture,
+  NO_ANSWER_MS,
   runIn,
   serveIn,
   talkFrom,
@@ -101,7 +102,7 @@ describe("traffic", () => {
 
   test("a mapping with a host address is of that address alone", () => {
     assert.equal(askFrom(far, outside.host, first + 1), `a ${outside.far}`);
-    assert.equal(askFrom(undefined, "127.0.0.1", first + 1), "");
+    assert.equal(askFrom(undefined, "127.0.0.1", first + 1, "tcp", NO_ANSWER_MS), "");
   });
 
   test("a mapping of an address that is not the host's takes nobody's traffic", async () => {
@@ -149,7 +150,7 @@ describe("traffic", () => {
     runIn(netns, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/near0/route_localnet");
     runIn(netns, "ip", "route", "add", "127.0.0.1", "via", `10.235.${third}.1`);
     assert.equal(askFrom(netns, `10.235.${third}.1`, first, "udp"), `a 10.235.${third}.2`, "the way is open");
-    assert.equal(askFrom(netns, "127.0.0.1", port, "udp"), "");
+    assert.equal(askFrom(netns, "127.0.0.1", port, "udp", NO_ANSWER_MS), "");
     await network.teardown(c, undefined, never);
   });
 
@@ -173,7 +174,7 @@ describe("traffic", () => {
     runIn(c.netnsPath, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet");
     runIn(c.netnsPath, "ip", "route", "add", "127.0.0.1", "via", gateway);
     assert.equal(askFrom(undefined, "127.0.0.1", port), "host 127.0.0.1");
-    assert.equal(askFrom(c.netnsPath, "127.0.0.1", port), "");
+    assert.equal(askFrom(c.netnsPath, "127.0.0.1", port, "tcp", NO_ANSWER_MS), "");
     await network.teardown(c, undefined, never);
   });
 

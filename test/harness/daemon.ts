@@ -3,7 +3,7 @@
  * several run side by side and nothing is shared with an installed one.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomBytes, randomInt } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, openSync, closeSync, readFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
@@ -13,6 +13,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { listMountsBelow, unmount } from "../../src/native/mount.ts";
 import { bridgeConf, cniSettings, writeConf } from "./cni.ts";
 import { runCommand } from "./command.ts";
+import { ownNumber } from "./own-number.ts";
 import { patient } from "./patience.ts";
 
 const repository = join(import.meta.dirname, "../..");
@@ -24,7 +25,7 @@ export const OPEN_FILES = 1024;
 const STOP_LIMIT_MS = patient(60_000);
 
 /** So does a start. */
-const START_LIMIT_MS = patient(10_000);
+const START_LIMIT_MS = patient(60_000);
 
 export interface TestDaemonOptions {
   /** Registries reached over plain HTTP, "127.0.0.1:5000". */
@@ -70,7 +71,8 @@ export class TestDaemon {
     this.endpoint = `unix://${this.socket}`;
     this.nriSocket = join(directory, "nri/nri.sock");
     this.bridge = `${this.name}b`;
-    this.subnet = `10.${randomInt(200, 250)}.${randomInt(0, 256)}.0/24`;
+    const subnet = ownNumber("daemon's subnet", 0, 50 * 256);
+    this.subnet = `10.${200 + Math.floor(subnet / 256)}.${subnet % 256}.0/24`;
     this.cgroupParent = `/${this.name}${cgroupDriver === "systemd" ? ".slice" : ""}`;
   }
 
@@ -116,6 +118,7 @@ export class TestDaemon {
 
   /** Starts it, again after a stop, and waits until its socket answers. */
   async run(): Promise<void> {
+    const before = this.#readyLines();
     const log = openSync(this.path("gantryd.log"), "a");
     const child = spawn(
       "/bin/sh",
@@ -143,7 +146,6 @@ export class TestDaemon {
     );
     closeSync(log);
     this.#child = child;
-    const before = this.#readyLines();
     for (const end = performance.now() + START_LIMIT_MS; performance.now() < end; await sleep(25)) {
       if (this.ended)
         throw new Error(
