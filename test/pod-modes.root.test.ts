@@ -152,8 +152,12 @@ test("the host's network: its devices, its name, no address of its own", async (
     const id = await work.run(pod, "one", FOREVER, host);
     assert.equal(await namespace(id, "net"), await hostNamespace("net"));
     assert.equal(await work.read(id, "hostname"), hostname());
+    const before = Object.keys(networkInterfaces());
     const devices = (await work.read(id, "ls /sys/class/net")).split(/\s+/);
-    for (const name of Object.keys(networkInterfaces())) assert.ok(devices.includes(name), name);
+    // Other tests have devices that come and go.
+    const lasting = Object.keys(networkInterfaces()).filter((name) => before.includes(name));
+    assert.ok(lasting.length > 0);
+    for (const name of lasting) assert.ok(devices.includes(name), name);
     const { status } = await work.client.PodSandboxStatus({ pod_sandbox_id: pod.id });
     assert.equal(status?.network?.ip, "");
   });
@@ -204,7 +208,7 @@ async function fromPort(port: number): Promise<string> {
     try {
       return await text(connect(port, "127.0.0.1"));
     } catch (error) {
-      if (attempt === 50) throw error;
+      if (attempt === 600) throw error;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }

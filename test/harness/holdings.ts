@@ -11,6 +11,7 @@ import { cniHoldings } from "./cni.ts";
 import { runCommand } from "./command.ts";
 import type { TestDaemon } from "./daemon.ts";
 import { mounts, processes } from "./leftovers.ts";
+import { patient } from "./patience.ts";
 
 /** Directories whose entries are things: pods, shims, snapshots, layers, blobs. */
 const PLACES = [
@@ -18,19 +19,19 @@ const PLACES = [
   "state/shims",
   "state/bundles",
   ...["runc", "crun", "annotated"].map((name) => `state/runtimes/${name}`),
-  "root/snapshots/active",
-  "root/snapshots/trash",
-  "root/snapshots/layers",
+  ...["active", "trash", "layers"].map((name) => `root/snapshots/overlayfs/${name}`),
   "root/images/ingest",
   "root/images/blobs/sha256",
 ];
 
+/** As they are at rest: what is done beside the calls, deleting for one, is waited for. */
 export async function holdings(daemon: TestDaemon): Promise<string[]> {
-  for (;;) {
+  for (let last = ""; ; await sleep(50)) {
     const found = await reading(daemon);
-    // A process without a command line is on its way out, and is none of a state at rest.
-    if (!found.some((line) => /^process \d+: $/.test(line))) return found;
-    await sleep(5);
+    // A process without a command line is on its way out.
+    const passing = found.some((line) => /^process \d+: $|\/trash\//.test(line));
+    if (!passing && found.join("\n") === last) return found;
+    last = found.join("\n");
   }
 }
 
@@ -50,8 +51,9 @@ async function reading(daemon: TestDaemon): Promise<string[]> {
 
 /** Waits for what is done beside the calls (deleting, collecting), then asserts that nothing else is held. */
 export async function assertHoldings(daemon: TestDaemon, expected: readonly string[]): Promise<void> {
+  const end = performance.now() + patient(20_000);
   let found = await reading(daemon);
-  for (let attempt = 0; attempt < 100 && found.join("\n") !== expected.join("\n"); attempt++) {
+  while (performance.now() < end && found.join("\n") !== expected.join("\n")) {
     await sleep(20);
     found = await reading(daemon);
   }

@@ -6,6 +6,7 @@ import { status } from "@grpc/grpc-js";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type CriClient, criClient } from "../../src/cri/client.ts";
 import type { TestDaemon } from "./daemon.ts";
+import { patient } from "./patience.ts";
 
 export class Keeper {
   readonly daemon: TestDaemon;
@@ -46,7 +47,7 @@ export class Keeper {
 
   /** The connection tells of a death before the kernel has told of it, and others may have seen it first. */
   async #hasDied(client: CriClient): Promise<boolean> {
-    for (const end = performance.now() + 2000; performance.now() < end; await sleep(5))
+    for (const end = performance.now() + patient(30_000); performance.now() < end; await sleep(5))
       if (this.daemon.ended || this.#return || client !== this.#client) return true;
     return false;
   }

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { cniHoldings } from "./cni.ts";
 import { runCommand } from "./command.ts";
 import type { TestDaemon } from "./daemon.ts";
+import { patient } from "./patience.ts";
 
 /** A line for each thing that is left. The daemon itself does not count. */
 export async function leftovers(daemon: TestDaemon): Promise<string[]> {
@@ -29,15 +30,17 @@ const EMPTY_AT_REST = [
   "state/pods",
   "state/shims",
   "state/bundles",
-  "root/snapshots/active",
-  "root/snapshots/trash",
+  ...["overlayfs", "copy"].flatMap((name) => [
+    `root/snapshots/${name}/active`,
+    `root/snapshots/${name}/trash`,
+  ]),
   "root/images/ingest",
 ];
 
 /** As leftovers, after a little patience for what the kernel ends by itself: processes that exit, devices that go. */
 export async function leftoversAtRest(daemon: TestDaemon): Promise<string[]> {
   let left = await leftovers(daemon);
-  for (let attempt = 0; left.length > 0 && attempt < 40; attempt++) {
+  for (const end = performance.now() + patient(20_000); left.length > 0 && performance.now() < end;) {
     await sleep(50);
     left = await leftovers(daemon);
   }

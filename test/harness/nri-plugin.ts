@@ -8,6 +8,7 @@ import { mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runCommand } from "./command.ts";
+import { patient } from "./patience.ts";
 
 const root = join(import.meta.dirname, "../..");
 const source = join(root, "test/nri/plugin");
@@ -50,7 +51,7 @@ export function nriEvents(log: string): NriEvent[] {
 
 /** Waits for an event that matches. */
 export async function nriEvent(log: string, wanted: (event: NriEvent) => boolean): Promise<NriEvent> {
-  for (const end = performance.now() + 30_000; performance.now() < end; await sleep(20)) {
+  for (const end = performance.now() + patient(30_000); performance.now() < end; await sleep(20)) {
     const event = nriEvents(log).find(wanted);
     if (event) return event;
   }

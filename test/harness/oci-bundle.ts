@@ -19,6 +19,7 @@ import { createCgroupManager } from "../../src/oci/cgroup-manager.ts";
 import { stringifyExactJson } from "../../src/oci/exact-json.ts";
 import type { Linux, Process, Spec } from "../../src/oci/runtime-spec.ts";
 import { EXECUTOR_PROGRAM } from "./executor-program.ts";
+import { patient } from "./patience.ts";
 import { shortDirectory } from "./short-directory.ts";
 
 export interface Outcome {
@@ -122,7 +123,9 @@ export class OciBundle {
 
   async end(): Promise<void> {
     for (const id of this.containers()) this.oci(["delete", "--force", id]);
-    await createCgroupManager().load(this.#cgroupParent).remove(AbortSignal.timeout(10_000));
+    await createCgroupManager()
+      .load(this.#cgroupParent)
+      .remove(AbortSignal.timeout(patient(30_000)));
     rmSync(this.base, { recursive: true });
   }
 }

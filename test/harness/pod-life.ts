@@ -25,7 +25,10 @@ export interface PodLifeOptions {
   device?: string;
 }
 
-const TRAP = "trap 'exit 7' TERM; echo up; while :; do sleep 0.02; done";
+const TRAP = "trap 'exit 7' TERM; touch /up; while :; do sleep 0.02; done";
+
+/** Waits for that, too: before it is ready to, the first process does not end as it is told to. */
+const SCRIPT = "until [ -e /up ]; do sleep 0.02; done; [ -f /image/passwd ] && echo out; exit 3";
 
 export async function podLife(call: Caller, options: PodLifeOptions): Promise<void> {
   const { name } = options;
@@ -76,7 +79,7 @@ export async function podLife(call: Caller, options: PodLifeOptions): Promise<vo
   );
   assert.deepEqual(await status(broken), { state: "CONTAINER_EXITED", exit_code: 128, reason: "StartError" });
 
-  const exec = { container_id: main, cmd: ["sh", "-c", "[ -f /image/passwd ] && echo out; exit 3"] };
+  const exec = { container_id: main, cmd: ["sh", "-c", SCRIPT] };
   const said = await call((cri, limit) => cri.ExecSync(exec, limit));
   assert.deepEqual([said.stdout.toString(), said.exit_code], ["out\n", 3]);
 

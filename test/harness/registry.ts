@@ -50,7 +50,7 @@ export async function startRegistry(directory: string, htpasswd?: string): Promi
 }
 
 async function answering(child: ChildProcess, url: string): Promise<void> {
-  for (const end = performance.now() + patient(10_000); performance.now() < end;) {
+  for (const end = performance.now() + patient(30_000); performance.now() < end;) {
     if (child.exitCode !== null) throw new Error(`docker-registry ended with ${child.exitCode}`);
     try {
       await (await fetch(url)).arrayBuffer();

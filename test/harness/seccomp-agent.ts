@@ -39,9 +39,11 @@ static void answer(int listener) {
 int main(int argc, char **argv) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (argc < 2) return 1;
-    strcpy(address.sun_path, argv[1]);
+    /* Its name is there when it listens. */
+    snprintf(address.sun_path, sizeof address.sun_path, "%s.new", argv[1]);
     int server = socket(AF_UNIX, SOCK_STREAM, 0);
     if (bind(server, (struct sockaddr *)&address, sizeof address) || listen(server, 8)) return 2;
+    if (rename(address.sun_path, argv[1])) return 2;
     for (;;) {
         int connection = accept(server, NULL, NULL);
         char text[65536];
