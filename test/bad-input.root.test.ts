@@ -7,6 +7,7 @@ import { gzipSync } from "node:zlib";
 import { criClient, type CriClient } from "../src/cri/client.ts";
 import { FakeRegistry, sha256 } from "../src/image/registry/fake-registry.ts";
 import { type LayerEntry, pushImage, tarOf } from "./harness/image-builder.ts";
+import { patient } from "./harness/patience.ts";
 import { BUSYBOX, makeSetting, podConfig, type Setting } from "./harness/setting.ts";
 import { startRegistry } from "./harness/registry.ts";
 
@@ -356,7 +357,7 @@ test("calls on a container that does not run", async () => {
 });
 
 async function exited(id: string): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
+  for (const end = performance.now() + patient(30_000); performance.now() < end;) {
     const { status: found } = await client.ContainerStatus({ container_id: id });
     if (found?.state === "CONTAINER_EXITED") return;
     await sleep(25);

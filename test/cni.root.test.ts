@@ -11,6 +11,7 @@ import { bridgeConf, cniHoldings, writeConf } from "./harness/cni.ts";
 import { referencePlugins } from "./harness/cni-plugins.ts";
 import { runCommand } from "./harness/command.ts";
 import { freePort } from "./harness/free-port.ts";
+import { patient } from "./harness/patience.ts";
 import { BUSYBOX, containerConfig, makeSetting, podConfig, type Setting } from "./harness/setting.ts";
 
 const PORTMAP = { type: "portmap", capabilities: { portMappings: true } };
@@ -151,7 +152,7 @@ test("a chain of five plugins, two families, port mappings and bandwidth, with p
   });
   await cri.StartContainer({ container_id });
   const get = async (host: string): Promise<string> => {
-    const answer = fetch(`http://${host}/`, { signal: AbortSignal.timeout(2000) }).then((reply) =>
+    const answer = fetch(`http://${host}/`, { signal: AbortSignal.timeout(patient(10_000)) }).then((reply) =>
       reply.text(),
     );
     return (await answer.catch(() => "")).trim();
@@ -214,13 +215,17 @@ test("a plugin that hangs is ended with the client's deadline, and its pod undon
     `[ $CNI_COMMAND != ADD ] || { sleep 600 & echo $! >> ${pids}; echo $$ >> ${pids}; wait; }`,
   );
   await inForce("10-test.conflist", bridgeConf(daemon, { more: [{ type: "hangs" }] }));
-  await assert.rejects(cri.RunPodSandbox({ config: podConfig("hanging") }, { timeoutMs: 1500 }));
+  const plugin = async (): Promise<string> => readFile(pids, "utf8").catch(() => "");
+  // Again, and with more time, where it has passed before the plugin was called.
+  for (let timeoutMs = 1500; (await plugin()).split("\n").length < 3; timeoutMs *= 2)
+    await assert.rejects(cri.RunPodSandbox({ config: podConfig("hanging") }, { timeoutMs }));
   for (let attempt = 0; attempt < 250 && (await cniHoldings(daemon)).length > 0; attempt++) await sleep(20);
   assert.deepEqual(await cniHoldings(daemon), []);
-  for (const pid of (await readFile(pids, "utf8")).trim().split("\n")) {
-    // A zombie is the first process's to reap.
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => ") Z");
-    assert.match(stat, /\) Z/, `process ${pid} has ended`);
+  for (const pid of (await plugin()).trim().split("\n")) {
+    // A zombie is the first process's to reap. One that was killed ends a moment later.
+    const stat = async (): Promise<string> => readFile(`/proc/${pid}/stat`, "utf8").catch(() => ") Z");
+    for (let n = 0; n < 500 && !/\) Z/.test(await stat()); n++) await sleep(20);
+    assert.match(await stat(), /\) Z/, `process ${pid} has ended`);
   }
   for (let n = 0; n < 250 && (await daemon.filesBelow("state/pods")).length > 0; n++) await sleep(20);
   assert.deepEqual(await daemon.filesBelow("state/pods"), []);

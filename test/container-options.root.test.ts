@@ -298,11 +298,12 @@ test("without standard input there is its end; with a terminal the streams are o
 });
 
 test("the stop signal is that of the request, else that of the image, else SIGTERM", async () => {
-  const script = 'for s in TERM QUIT USR1; do trap "echo $s; exit 5" $s; done; while :; do sleep 0.02; done';
+  const script =
+    'for s in TERM QUIT USR1; do trap "echo $s; exit 5" $s; done; touch /ready; while :; do sleep 0.02; done';
   const stoppedBy = async (more: object): Promise<string> => {
     const name = `s${++count}`;
     const id = await work.run(pod, name, ["sh", "-c", script], more);
-    await work.read(id, "until grep -q 'SigCgt:.*[1-9a-f]' /proc/1/status; do sleep 0.02; done; sleep 0.1");
+    await work.read(id, "until [ -e /ready ]; do sleep 0.02; done");
     await work.client.StopContainer({ container_id: id, timeout: 20 });
     assert.equal((await work.exited(id)).exitCode, 5);
     return joined(await readCriLog(join(work.logDirectory, `${name}.log`)), "stdout").toString();

@@ -69,10 +69,10 @@ echo "$input" | /usr/lib/cni/bridge
     const { info } = await call((cri, limit) => cri.Status({ verbose: true }, limit));
     return info["cniconfig"]?.includes("slow-bridge") ?? false;
   };
-  for (let n = 0; n < 500 && !(await inForce()); n++) await sleep(10);
+  for (let n = 0; n < 3000 && !(await inForce()); n++) await sleep(10);
   const config = podConfig("orphan");
   const first = call((cri, limit) => cri.RunPodSandbox({ config }, limit));
-  for (let n = 0; n < 500 && (await readFile(started).catch(() => undefined)) === undefined; n++)
+  for (let n = 0; n < 3000 && (await readFile(started).catch(() => undefined)) === undefined; n++)
     await sleep(10);
   assert.ok(existsSync(started), "the plugin runs");
   await daemon.kill();

@@ -10,6 +10,7 @@ import { FAILPOINTS, type Failpoint } from "../src/base/failpoint.ts";
 import { assertHoldings, holdings } from "./harness/holdings.ts";
 import { file, layerOf, pushImage } from "./harness/image-builder.ts";
 import { Keeper } from "./harness/keeper.ts";
+import { patient } from "./harness/patience.ts";
 import { type Caller, imageLife, podLife } from "./harness/pod-life.ts";
 import { BUSYBOX, containerConfig, makeSetting, podConfig, type Setting } from "./harness/setting.ts";
 
@@ -135,7 +136,7 @@ test("the daemon dies at random moments while several clients work", async () =>
   for (let kill = 0; kill < 8; kill++) {
     await Promise.race([sleep(100 + random() * 900), failed]);
     process.kill(daemon.pid, "SIGKILL");
-    await daemon.endsWithin(2000);
+    await daemon.endsWithin(patient(30_000));
     while (daemon.ended) await Promise.race([sleep(20), failed]);
     await call((cri, limit) => cri.Version({ version: "" }, limit));
   }

@@ -47,7 +47,10 @@ async function untilDeleted(events: EventStream, ids: Record<string, string>): P
 test("a pod whose container is stopped, and one that is removed with what runs in it", async () => {
   const events = await work.client.followEvents();
   const pod = await work.pod("events");
-  const first = await work.run(pod, "first");
+  // Ends well when it is stopped, once it is ready to.
+  const ready = "trap 'exit 0' TERM; touch /ready; while :; do sleep 0.02; done";
+  const first = await work.run(pod, "first", ["sh", "-c", ready]);
+  await work.read(first, "until [ -e /ready ]; do sleep 0.02; done");
   await work.client.StopContainer({ container_id: first, timeout: 10 });
   const second = await work.run(pod, "second");
   await work.remove(pod);

@@ -35,7 +35,7 @@ after(async () => {
 });
 
 async function eventually<T>(what: string, find: () => Promise<T | undefined> | T | undefined): Promise<T> {
-  for (let attempt = 0; attempt < 500; attempt++) {
+  for (let attempt = 0; attempt < 1500; attempt++) {
     const found = await find();
     if (found !== undefined) return found;
     await sleep(20);
@@ -102,7 +102,7 @@ for (const transport of TRANSPORTS) {
     const shell = [program, ...args].map((word) => `'${word}'`).join(" ");
     const child = spawn("script", ["-qec", `stty rows 33 cols 77; ${shell}`, "/dev/null"]);
     const seen = output(child);
-    child.stdin.write("sleep 0.3; stty size; echo $((40+2)); tty\n");
+    child.stdin.write("until stty size | grep '33 77'; do sleep 0.02; done; echo $((40+2)); tty\n");
     await eventually("the answer", () => (/\/dev\/pts\/\d/.test(seen.text) ? true : undefined));
     assert.match(seen.text, /33 77\r?\n42\r?\n\/dev\/pts\/\d+/);
     child.stdin.write("exit 0\n");

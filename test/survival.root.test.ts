@@ -36,7 +36,7 @@ async function start(name: string, script: string): Promise<string> {
 const inspect = (id: string): Promise<Inspection> => setting.crictl.json<Inspection>("inspect", id);
 
 async function exited(id: string): Promise<Inspection> {
-  for (let attempt = 0; attempt < 200; attempt++) {
+  for (let attempt = 0; attempt < 600; attempt++) {
     const found = await inspect(id);
     if (found.status.state === "CONTAINER_EXITED") return found;
     await sleep(50);
@@ -182,7 +182,7 @@ async function parentOf(pid: number): Promise<number> {
 }
 
 async function gone(pid: number): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
+  for (let attempt = 0; attempt < 600; attempt++) {
     try {
       process.kill(pid, 0);
     } catch {

@@ -96,7 +96,9 @@ test("logs are written in the CRI's format and read by crictl", async () => {
   await eventually(async () =>
     assert.equal(await crictl.run("logs", container).catch(() => ""), "hello from web"),
   );
-  const text = await readFile(daemon.path("logs/main.log"), "utf8");
+  const log = (): Promise<string> => readFile(daemon.path("logs/main.log"), "utf8");
+  await eventually(async () => assert.match(await log(), /oops\n/));
+  const text = await log();
   assert.match(text, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z stdout F hello from web$/m);
   assert.match(text, /^\S+ stderr F oops$/m);
 });

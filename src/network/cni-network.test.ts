@@ -160,7 +160,7 @@ describe("an attachment", () => {
     await until(() => fixture.calls().some(({ command }) => command === "ADD"));
     client.abort(new DOMException("the client left", "AbortError"));
     await assert.rejects(call, { kind: "cancelled" });
-    const limited = await started(fixture.network({ pluginTimeoutMs: 200 }));
+    const limited = await started(fixture.network({ pluginTimeoutMs: 2000 }));
     await assert.rejects(limited.setup(fixture.request("pod2"), never), { kind: "deadline-exceeded" });
     await until(() => spawnSync("pgrep", ["-f", `^sleep ${mark}`]).status !== 0);
     assert.equal(fixture.records.size, 0);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { patient } from "../../test/harness/patience.ts";
 import { collect, eventually, joinLog, never, readLog, shimFixture } from "./stub-shim.ts";
 
 test("an attached client gets the output from then on and feeds input", async (t) => {
@@ -113,6 +114,6 @@ test("with stdinOnce, whoever waits for the process to read goes on when another
   blocked.stdin?.write(Buffer.alloc(4 << 20), () => resolve("taken"));
   await new Promise((done) => setTimeout(done, 200));
   closing.stdin?.end();
-  const late = new Promise<string>((done) => setTimeout(done, 5000, "stuck").unref());
+  const late = new Promise<string>((done) => setTimeout(done, patient(30_000), "stuck").unref());
   assert.equal(await Promise.race([promise, late]), "taken");
 });

@@ -128,17 +128,20 @@ test("a reader that is slow gets everything all the same", async (t) => {
 test("what the client does not read is not taken from the process", async (t) => {
   const { start, directory } = shimFixture(t);
   const shim = await start("a", FOREVER);
-  const script = `i=0; while :; do head -c 100000 /dev/zero; i=$((i+1)); echo $i > ${directory}/count; done`;
+  const count = join(directory, "count");
+  const script = `i=0; while :; do head -c 100000 /dev/zero; i=$((i+1)); echo $i > ${count}.new; mv ${count}.new ${count}; done`;
   const exec = await shim.exec(
     { plan: shell(script), terminal: false, stdin: false, killOnDisconnect: true },
     never,
   );
-  const count = (): string => readFileSync(join(directory, "count"), "utf8");
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  const before = count();
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  assert.equal(count(), before);
-  assert.ok(Number(before) < 20, `process went on to ${before}`);
+  await eventually("the first piece", () => existsSync(count));
+  // It goes on until what is between it and the client is full, and then no further.
+  let before = "";
+  for (let now = readFileSync(count, "utf8"); now !== before; now = readFileSync(count, "utf8")) {
+    before = now;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.ok(Number(now) < 20, `process went on to ${now}`);
+  }
   if (!process.env["GANTRY_TEST_SANITIZE"]) assert.ok(residentKb(shim.shimPid) < 2000);
   exec.close();
   await eventually("the killed process", () => ended(exec.pid));
@@ -213,22 +216,24 @@ test("a thousand execs whose client drops leave descriptors, processes and memor
   await settled();
   const after = { fds: descriptors(shim.shimPid), kb: residentKb(shim.shimPid) };
   t.diagnostic(JSON.stringify({ before, after }));
-  assert.equal(after.fds, before.fds);
+  assert.ok(after.fds <= before.fds);
   if (!process.env["GANTRY_TEST_SANITIZE"]) assert.ok(after.kb <= before.kb + 40);
 });
 
 test("a client that never reads its replies is dropped, others are served", async (t) => {
   const { start, directory } = shimFixture(t);
   const shim = await start("a", FOREVER);
+  const before = descriptors(shim.shimPid);
   const socket = createConnection({ path: join(directory, "shims/a/sock") });
   const closed = new Promise((resolve) => socket.on("close", resolve));
   socket.on("error", () => undefined);
   socket.pause();
   socket.write(helloFrame());
+  await eventually("the connection", () => descriptors(shim.shimPid) > before);
   const requests = Buffer.concat(Array.from({ length: 1000 }, (_, i) => encodeFrame(MESSAGE.STATUS, i)));
   for (let i = 0; i < 20; i++) socket.write(requests);
-  await new Promise((resolve) => setTimeout(resolve, 200));
   assert.equal((await runExec(shim, shell("exit 5"))).exitCode, 5);
+  await eventually("the client to be dropped", () => descriptors(shim.shimPid) <= before);
   socket.resume();
   await closed;
 });

@@ -3,14 +3,19 @@ import assert from "node:assert/strict";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import { patient } from "../../test/harness/patience.ts";
 import { helloFrame } from "./connection.ts";
 import { encodeData, encodeFrame, FieldReader, FrameDecoder } from "./frame.ts";
 import { LIMIT, MESSAGE } from "./protocol.ts";
 import { ended, runExec, shell, shimFixture, stubPlan } from "./stub-shim.ts";
 
-/** Sends bytes and gives the frames that came back until the peer closed or was silent for a while. */
+/**
+ * Sends bytes and gives the frames that came back until the peer closed, or was silent for a while after as many as are
+ * expected.
+ */
 function converse(
   path: string,
+  expected: number,
   ...pieces: Uint8Array[]
 ): Promise<{ type: number; requestId: number; errno: number }[]> {
   return new Promise((resolve) => {
@@ -19,17 +24,19 @@ function converse(
     const socket = createConnection({ path }, () => {
       for (const piece of pieces) socket.write(piece);
     });
-    let silence = setTimeout(() => socket.destroy(), 150);
+    const wait = (): NodeJS.Timeout =>
+      setTimeout(() => socket.destroy(), replies.length < expected ? patient(20_000) : 150);
+    let silence = wait();
     socket.on("error", () => undefined);
     socket.on("data", (chunk) => {
-      clearTimeout(silence);
-      silence = setTimeout(() => socket.destroy(), 150);
       for (const { type, requestId, payload } of decoder.push(chunk))
         replies.push({
           type,
           requestId,
           errno: (type === MESSAGE.ERROR && new FieldReader(payload).u32("ERRNO")) || 0,
         });
+      clearTimeout(silence);
+      silence = wait();
     });
     socket.on("close", () => {
       clearTimeout(silence);
@@ -121,7 +128,7 @@ test("frames that make no sense", async (t) => {
     ["half a plan", [hello, header(LIMIT.PLAN_FRAME, MESSAGE.EXEC, 22), Buffer.alloc(100_000)], [HELLO]],
   ];
   for (const [name, pieces, expected] of cases)
-    assert.deepEqual(await converse(path, ...pieces), expected, name);
+    assert.deepEqual(await converse(path, expected.length, ...pieces), expected, name);
   assert.ok(!ended(shim.initPid) && !ended(shim.shimPid));
   assert.equal((await runExec(shim, shell("exit 3"))).exitCode, 3);
 });
@@ -158,7 +165,7 @@ test("random bytes after a hello, and mutated frames", async (t) => {
         random(5) === 0 ? Buffer.from(Array.from({ length: random(300) }, () => random(256))) : frame,
       );
     }
-    await converse(path, ...pieces);
+    await converse(path, 0, ...pieces);
   };
   for (let round = 0; round < 15; round++) await Promise.all(Array.from({ length: 20 }, one));
   assert.ok(!ended(shim.shimPid));

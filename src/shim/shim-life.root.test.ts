@@ -89,8 +89,9 @@ test("starting twice is refused", async (t) => {
 });
 
 test("kill sends any signal, and SIGTERM does not end the shim", async (t) => {
-  const { start } = shimFixture(t);
+  const { start, log } = shimFixture(t);
   const shim = await start("a", `trap 'exit 9' TERM; echo; while :; do sleep 0.01; done`);
+  await eventually("the trap to be set", () => readLog(log("a")).length === 1);
   // Those from 32 are the C library's own, which none of its functions blocks.
   for (const signal of ["SIGTERM", "SIGHUP", "SIGINT", "SIGPIPE", 32, 33, 34, 35, 64] as const)
     process.kill(shim.shimPid, signal);
@@ -352,7 +353,8 @@ test("the shim is put into its cgroups, and an out-of-memory kill is told", asyn
   if (v2) writeFileSync(join(root, "cgroup.subtree_control"), "+memory");
   const { start, directory } = shimFixture(t);
   t.after(async () => {
-    await eventually("the groups to be empty", () => readFileSync(join(own, "cgroup.procs"), "utf8") === "");
+    const isEmpty = (group: string): boolean => readFileSync(join(group, "cgroup.procs"), "utf8") === "";
+    await eventually("the groups to be empty", () => isEmpty(own) && isEmpty(limited));
     rmdirSync(limited);
     rmdirSync(own);
   });

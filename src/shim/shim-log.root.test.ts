@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { patient } from "../../test/harness/patience.ts";
 import { silentLogger } from "../base/logger.ts";
 import { createShimManager } from "./shim-manager.ts";
 import { eventually, joinLog, never, readLog, shell, shimFixture, START } from "./stub-shim.ts";
@@ -170,7 +171,7 @@ test("a full disk stops the container and loses nothing once there is room", asy
   );
   const before = await shim.exec(
     { plan: Buffer.from("--P/bin/true\0"), terminal: false, stdin: false, killOnDisconnect: true },
-    AbortSignal.timeout(5000),
+    AbortSignal.timeout(patient(30_000)),
   );
   assert.equal((await before.wait()).exitCode, 0, "the shim answers meanwhile");
   /* Rotated in the middle of a torn line: the line goes whole to the new file. */

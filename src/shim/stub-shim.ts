@@ -29,7 +29,7 @@ function stubProgram(): string {
     join(native, "shim/test/launch_stub.c"),
   ];
   const mode = process.env["GANTRY_TEST_SANITIZE"] ? SANITIZE : ["-Os", "-static"];
-  const short = ["-DATTACH_STALL_MS=500", "-DVANISHED_CHECK_MS=100"];
+  const short = ["-DATTACH_STALL_MS=2000", "-DVANISHED_CHECK_MS=100"];
   const include = `-I${join(native, "include")}`;
   execFileSync("cc", ["-std=gnu17", ...mode, ...short, include, "-o", built, ...sources]);
   return built;

@@ -86,9 +86,9 @@ test("where another host is, one that hangs is left, and asked again if that is 
 });
 
 test("time in which the disk is slow is not the registry's", async (t) => {
-  const { service, registry } = await setUp(t, { progressTimeoutMs: 300, idleTimeoutMs: 60_000 });
+  const { service, registry } = await setUp(t, { progressTimeoutMs: 1000, idleTimeoutMs: 60_000 });
   const image = addImage(registry, "app", "1", ["layer"]);
-  service.unpacker.gate = sleep(1000);
+  service.unpacker.gate = sleep(2500);
   assert.equal((await pull(service, `${registry.host}/app:1`)).id, image.id);
 });
 

@@ -394,10 +394,12 @@ test("a volume is id-mapped, in a user namespace and without one", () => {
   assert.match(inside.out, / 0 +0 /, inside.err);
 });
 
-test("ps shows the container's processes; features are those of the specification", () => {
+test("ps shows the container's processes; features are those of the specification", async () => {
   configure(["sh", "-c", "sleep 300 & wait"]);
   assert.equal(ociDetached(["run", "-d", "-b", bundle, "ps"]).code, 0);
-  const pids = JSON.parse(oci(["ps", "--format", "json", "ps"]).out) as number[];
+  const processes = (): number[] => JSON.parse(oci(["ps", "--format", "json", "ps"]).out) as number[];
+  while (processes().length < 2) await sleep(20);
+  const pids = processes();
   assert.ok(pids.includes(state("ps").pid));
   const table = oci(["ps", "ps"]).out.trim().split("\n");
   assert.match(table[0] ?? "", /PID/);
