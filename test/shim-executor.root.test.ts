@@ -13,17 +13,21 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { silentLogger } from "../src/base/logger.ts";
 import { shimProgram } from "../src/native/addon.ts";
+import { consoleAddon } from "../src/native/console.ts";
 import { compileExecPlan, compilePlan } from "../src/oci/plan-compile.ts";
+import type { ExecPlanOptions } from "../src/oci/plan-exec.ts";
 import { PLAN_FINGERPRINT } from "../src/oci/plan.ts";
 import { explainPlanError } from "../src/oci/plan-explain.ts";
 import { TestContainer } from "../src/oci/plan-test-container.ts";
 import type { Process } from "../src/oci/runtime-spec.ts";
+import { compileSeccomp } from "../src/oci/seccomp-compile.ts";
 import { createShimManager } from "../src/shim/shim-manager.ts";
 import { planOf } from "../src/shim/shim.ts";
 import type { Shim, ShimManager, ShimStart } from "../src/shim/shim.ts";
@@ -35,7 +39,7 @@ interface Fixture {
   log: string;
   start: (command: string, process?: Partial<Process>, more?: Partial<ShimStart>) => Promise<Shim>;
   startOptions: (command: string, process?: Partial<Process>) => ShimStart;
-  execPlan: (command: string, process?: Partial<Process>) => Uint8Array;
+  execPlan: (command: string, process?: Partial<Process>, more?: Partial<ExecPlanOptions>) => Uint8Array;
 }
 
 function fixture(t: TestContext): Fixture {
@@ -72,10 +76,11 @@ function fixture(t: TestContext): Fixture {
     startOptions,
     start: (command, process = {}, more = {}) =>
       manager.start({ ...startOptions(command, process), ...more }, never),
-    execPlan: (command, process = {}) =>
+    execPlan: (command, process = {}, more = {}) =>
       compileExecPlan(container.spec(command, process).process ?? { user: { uid: 0, gid: 0 }, cwd: "/" }, {
         namespaces: ["pid", "network", "ipc", "uts", "mount"],
         cgroup: { tasksFiles: [] },
+        ...more,
       }),
   };
 }
@@ -213,4 +218,49 @@ test("a killed shim takes its container with it", async (t) => {
   process.kill(shim.shimPid, "SIGKILL");
   assert.equal((await shim.wait()).shimLost, true);
   await eventually("the container's end", () => ended(shim.initPid));
+});
+
+/** A seccomp agent that takes no connection: those that fit have been made. */
+async function hungAgent(path: string): Promise<{ end: () => void }> {
+  const listener = consoleAddon.consoleListen(path);
+  const sockets: Socket[] = [];
+  for (let full = false; !full;) {
+    const socket = connect(path);
+    sockets.push(socket);
+    full = await new Promise((resolve) => {
+      socket.on("connect", () => resolve(false)).on("error", () => resolve(true));
+    });
+  }
+  return {
+    end: () => {
+      for (const socket of sockets) socket.destroy();
+      closeSync(listener);
+    },
+  };
+}
+
+test("an exec whose seccomp agent hangs holds up neither the container's output nor its end", async (t) => {
+  const { start, directory, log, execPlan } = fixture(t);
+  const path = join(directory, "agent");
+  const agent = await hungAgent(path);
+  t.after(() => agent.end());
+  const shim = await start("while echo tick; do sleep 0.02; done");
+  const { program, flags } = compileSeccomp({
+    defaultAction: "SCMP_ACT_ALLOW",
+    listenerPath: path,
+    syscalls: [{ names: ["mkdir"], action: "SCMP_ACT_NOTIFY" }],
+  });
+  const seccomp = { program, flags, listener: { path, state: ["{", "}"] } };
+  const options = { terminal: false, stdin: false, killOnDisconnect: true };
+  let told = false;
+  const exec = shim.exec({ plan: execPlan("true", {}, { seccomp }), ...options }, never);
+  const failed = assert.rejects(exec, /process died/).finally(() => (told = true));
+  const children = (): string => readFileSync(`/proc/${shim.shimPid}/task/${shim.shimPid}/children`, "utf8");
+  await eventually("its launcher", () => children().trim().split(" ").length > 1);
+  const before = readLog(log).length;
+  await eventually("more output", () => readLog(log).length > before + 2);
+  assert.equal(told, false);
+  await shim.kill(9);
+  assert.equal((await shim.wait()).exitCode, 137);
+  await failed;
 });

@@ -8,10 +8,11 @@
 
 #include "context.h"
 
-/* A connection to the agent of a PARENT_LISTENER record, or -1 (plan_fail). Waits for seconds, not longer. */
+/* A connection to the agent of a PARENT_LISTENER record, or -1 (plan_fail). Waits for seconds, not
+ * longer, nor longer than the process lives. */
 int agent_connect(struct plan_context *context, const struct wire_record *record);
 
-/* Sends the record's state with the descriptor. 0 or -1 (plan_fail). */
+/* Sends the record's state with the descriptor, and waits as long. 0 or -1 (plan_fail). */
 int agent_send(struct plan_context *context, const struct wire_record *record, int agent, int listener);
 
 #endif

@@ -169,7 +169,11 @@ static int await(struct launch *launch, enum channel_kind wanted) {
 static int hand_over(struct launch *launch, const struct wire_record *record) {
     struct plan_context *context = &launch->context;
     PLAN_FD agent = agent_connect(context, record);
-    if (agent < 0) return -1;
+    if (agent < 0) {
+        /* A process that has died may have told why. */
+        if (context->failure->error == ESRCH) await(launch, CHANNEL_LISTENER);
+        return -1;
+    }
     if (await(launch, CHANNEL_LISTENER) < 0 || agent_send(context, record, agent, launch->listener) < 0)
         return -1;
     close_fd(&launch->listener);
