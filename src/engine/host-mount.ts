@@ -5,6 +5,7 @@
 import { readFile, realpath, statfs } from "node:fs/promises";
 import { posix } from "node:path";
 import { errnoCode, GantryError, wrapError } from "../base/errors.ts";
+import { decodeOctalEscapes } from "../base/octal-escape.ts";
 import type { ContainerMount } from "./container.ts";
 
 const PROC_SUPER_MAGIC = 0x9fa0;
@@ -63,9 +64,7 @@ export function mountOf(path: string, mountinfo: string): MountInfo | undefined 
     const columns = line.split(" ");
     const escaped = columns[4];
     if (escaped === undefined) continue;
-    const place = escaped.replace(/\\([0-7]{3})/g, (_, octal: string) =>
-      String.fromCharCode(Number.parseInt(octal, 8)),
-    );
+    const place = decodeOctalEscapes(escaped);
     const above = place === "/" || path === place || path.startsWith(`${place}/`);
     if (!above || place.length < (found?.place.length ?? 0)) continue;
     found = { place, fields: columns.slice(6, columns.indexOf("-", 6)) };

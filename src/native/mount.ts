@@ -4,6 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { wrapError } from "../base/errors.ts";
+import { decodeOctalEscapes } from "../base/octal-escape.ts";
 import { addon } from "./addon.ts";
 
 interface MountBinding {
@@ -80,10 +81,7 @@ export function parseMountPoints(mountinfo: string, directory: string): string[]
   for (const line of mountinfo.split("\n")) {
     const field = line.split(" ", 5)[4];
     if (field === undefined) continue;
-    const bytes = field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
-      String.fromCharCode(parseInt(octal, 8)),
-    );
-    const path = Buffer.from(bytes, "latin1").toString("utf8");
+    const path = Buffer.from(decodeOctalEscapes(field), "latin1").toString("utf8");
     if (path === directory || path.startsWith(`${directory}/`)) points.push(path);
   }
   return points.reverse();

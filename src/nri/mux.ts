@@ -7,6 +7,7 @@
  * claims no memory. Frames of a stream that nobody has opened are skipped.
  */
 import { GantryError } from "../base/errors.ts";
+import { FrameHeader } from "./frame-header.ts";
 
 /** The runtime calls the plugin here. */
 export const PLUGIN_SERVICE_STREAM = 1;
@@ -27,8 +28,7 @@ export type StreamReader = (bytes: Buffer) => void;
 /** Splits what arrives into streams. */
 export class Demultiplexer {
   readonly #readers = new Map<number, StreamReader>();
-  readonly #header = Buffer.alloc(HEADER_BYTES);
-  #headerBytes = 0;
+  readonly #header = new FrameHeader(HEADER_BYTES);
   #left = 0;
   #reader: StreamReader | undefined;
 
@@ -47,25 +47,18 @@ export class Demultiplexer {
         this.#reader?.(part);
         continue;
       }
-      const copied = chunk.copy(
-        this.#header,
-        this.#headerBytes,
-        offset,
-        offset + HEADER_BYTES - this.#headerBytes,
-      );
-      offset += copied;
-      this.#headerBytes += copied;
-      if (this.#headerBytes === HEADER_BYTES) this.#begin();
+      offset += this.#header.take(chunk, offset);
+      if (this.#header.whole) this.#begin();
     }
   }
 
   #begin(): void {
-    const stream = this.#header.readUInt32BE(0);
-    const length = this.#header.readUInt32BE(4);
+    const stream = this.#header.bytes.readUInt32BE(0);
+    const length = this.#header.bytes.readUInt32BE(4);
     if (stream === 0) throw new GantryError("invalid-argument", "frame of stream 0, which is reserved");
     if (length > MAX_FRAME_BYTES)
       throw new GantryError("invalid-argument", `frame of ${length} bytes, more than ${MAX_FRAME_BYTES}`);
-    this.#headerBytes = 0;
+    this.#header.reset();
     this.#left = length;
     this.#reader = this.#readers.get(stream);
   }

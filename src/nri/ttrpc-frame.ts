@@ -6,6 +6,7 @@
  * A call is one stream: a request with an odd id that the caller counts up, and a response with the same id.
  */
 import { GantryError } from "../base/errors.ts";
+import { FrameHeader } from "./frame-header.ts";
 
 export const MAX_MESSAGE_BYTES = 4 << 20;
 const HEADER_BYTES = 10;
@@ -40,8 +41,7 @@ export function encodeFrame(frame: Omit<TtrpcFrame, "payload"> & { payload: Uint
 /** Puts frames together from a stream of bytes. Holds at most one frame, and of that only what has arrived. */
 export class FrameDecoder {
   readonly #onFrame: (frame: TtrpcFrame) => void;
-  readonly #header = Buffer.alloc(HEADER_BYTES);
-  #headerBytes = 0;
+  readonly #header = new FrameHeader(HEADER_BYTES);
   #body = EMPTY;
   #length = 0;
   #missing = 0;
@@ -54,17 +54,10 @@ export class FrameDecoder {
   receive(chunk: Buffer): void {
     let offset = 0;
     while (offset < chunk.length) {
-      if (this.#headerBytes < HEADER_BYTES) {
-        const copied = chunk.copy(
-          this.#header,
-          this.#headerBytes,
-          offset,
-          offset + HEADER_BYTES - this.#headerBytes,
-        );
-        offset += copied;
-        this.#headerBytes += copied;
-        if (this.#headerBytes < HEADER_BYTES) return;
-        this.#missing = this.#header.readUInt32BE(0);
+      if (!this.#header.whole) {
+        offset += this.#header.take(chunk, offset);
+        if (!this.#header.whole) return;
+        this.#missing = this.#header.bytes.readUInt32BE(0);
         if (this.#missing > MAX_MESSAGE_BYTES)
           throw new GantryError(
             "invalid-argument",
@@ -96,11 +89,11 @@ export class FrameDecoder {
     const payload = this.#body.subarray(0, this.#length);
     this.#body = EMPTY;
     this.#length = 0;
-    this.#headerBytes = 0;
+    this.#header.reset();
     this.#onFrame({
-      streamId: this.#header.readUInt32BE(4),
-      type: this.#header.readUInt8(8),
-      flags: this.#header.readUInt8(9),
+      streamId: this.#header.bytes.readUInt32BE(4),
+      type: this.#header.bytes.readUInt8(8),
+      flags: this.#header.bytes.readUInt8(9),
       payload,
     });
   }

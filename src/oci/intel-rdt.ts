@@ -12,19 +12,16 @@
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errnoCode, errorMessage, GantryError } from "../base/errors.ts";
+import { decodeOctalEscapes } from "../base/octal-escape.ts";
 import type { IntelRdt } from "./runtime-spec.ts";
 
 /** Where resctrl is mounted; undefined where it is not. */
 export function resctrlRoot(mountinfo = readFileSync("/proc/self/mountinfo", "utf8")): string | undefined {
   for (const line of mountinfo.split("\n")) {
     const fields = line.split(" ");
-    if (fields[fields.indexOf("-") + 1] === "resctrl") return unescapeOctal(fields[4] ?? "");
+    if (fields[fields.indexOf("-") + 1] === "resctrl") return decodeOctalEscapes(fields[4] ?? "");
   }
   return undefined;
-}
-
-function unescapeOctal(path: string): string {
-  return path.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8)));
 }
 
 interface Directories {
