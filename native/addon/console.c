@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "addon.h"
+#include "descriptor_message.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,20 +79,13 @@ static napi_value console_receive(napi_env env, napi_callback_info info) {
     if (!wait_readable(fd, timeout_ms)) return addon_throw_errno(env, errno, "poll", NULL);
 
     char name[256];
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
+    union descriptor_control control;
     struct iovec data = {.iov_base = name, .iov_len = sizeof name};
     struct msghdr message = {
         .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     if (recvmsg(fd, &message, MSG_CMSG_CLOEXEC) < 0) return addon_throw_errno(env, errno, "recvmsg", NULL);
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-        header->cmsg_len != CMSG_LEN(sizeof(int)))
-        return addon_throw_errno(env, EBADMSG, "recvmsg", NULL);
-    int master;
-    memcpy(&master, CMSG_DATA(header), sizeof master);
+    int master = descriptor_take(&message);
+    if (master < 0) return addon_throw_errno(env, EBADMSG, "recvmsg", NULL);
     if (napi_create_int32(env, master, &result) != napi_ok) {
         close(master);
         return NULL;

@@ -5,11 +5,10 @@
  */
 #define _GNU_SOURCE
 #include "job.h"
+#include "spawning.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -65,37 +64,19 @@ static const char *open_channels(struct launch *launch, const uint8_t *plan, siz
     return launch->read_end < 0 || launch->result < 0 ? "fcntl" : NULL;
 }
 
-/* No signal blocked or ignored, no environment. The one that stays has a session of its own: what the
- * terminal sends reaches its parent, which passes it on. */
+/* Without an environment. The one that stays has a session of its own: what the terminal sends reaches its
+ * parent, which passes it on. */
 static int start(struct launch *launch) {
-    static char *no_environment[] = {NULL};
-    posix_spawnattr_t attributes;
-    posix_spawn_file_actions_t actions;
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    int err = posix_spawnattr_init(&attributes);
-    if (err != 0) return err;
-    if ((err = posix_spawn_file_actions_init(&actions)) != 0) {
-        posix_spawnattr_destroy(&attributes);
-        return err;
-    }
-    short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
-    if (launch->stays) flags |= POSIX_SPAWN_SETSID;
-    posix_spawnattr_setflags(&attributes, flags);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    int next = 3 + (int)launch->preserve;
-    for (int fd = 0; fd < next && err == 0; fd++)
-        err = posix_spawn_file_actions_adddup2(&actions, fd, fd);
-    if (err == 0) err = posix_spawn_file_actions_adddup2(&actions, launch->plan, next);
-    if (err == 0) err = posix_spawn_file_actions_adddup2(&actions, launch->result, next + 1);
-    if (err == 0) err = posix_spawn_file_actions_addclosefrom_np(&actions, next + 2);
-    if (err == 0)
-        err = posix_spawn(&launch->pid, launch->program, &actions, &attributes, launch->args, no_environment);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    return err;
+    static char *const no_environment[] = {NULL};
+    const int descriptors[] = {launch->plan, launch->result};
+    const struct spawning spawning = {.path = launch->program,
+                                      .arguments = launch->args,
+                                      .environment = no_environment,
+                                      .kept = 3 + (int)launch->preserve,
+                                      .descriptors = descriptors,
+                                      .count = 2,
+                                      .session = launch->stays};
+    return spawn_program(&spawning, &launch->pid);
 }
 
 static int wait_for(pid_t pid) {

@@ -5,12 +5,12 @@
  */
 #define _GNU_SOURCE
 #include "job.h"
+#include "spawning.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -52,34 +52,6 @@ static void program_release(struct job *base) {
     free(program);
 }
 
-/* A session of its own, no signal blocked or ignored, the given streams, nothing else open. */
-static int program_spawn(struct program *program, pid_t *pid) {
-    posix_spawnattr_t attributes;
-    posix_spawn_file_actions_t actions;
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    int err = posix_spawnattr_init(&attributes);
-    if (err != 0) return err;
-    if ((err = posix_spawn_file_actions_init(&actions)) != 0) {
-        posix_spawnattr_destroy(&attributes);
-        return err;
-    }
-    posix_spawnattr_setflags(&attributes,
-                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    for (int i = 0; i < STREAMS && err == 0; i++)
-        err = posix_spawn_file_actions_adddup2(&actions, program->streams[i], i);
-    if (err == 0) err = posix_spawn_file_actions_addclosefrom_np(&actions, STREAMS);
-    if (err == 0)
-        err =
-            posix_spawn(pid, program->path, &actions, &attributes, program->arguments, program->environment);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    return err;
-}
-
 /* Until it has ended; kills its session when asked to. */
 static int program_wait(struct program *program, pid_t pid) {
     int process = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -109,7 +81,13 @@ static void program_run(struct job *base) {
     umask(022);
     if (chdir("/") != 0) return job_fail(base, "chdir", "/");
     pid_t pid = 0;
-    int err = program_spawn(program, &pid);
+    const struct spawning spawning = {.path = program->path,
+                                      .arguments = program->arguments,
+                                      .environment = program->environment,
+                                      .descriptors = program->streams,
+                                      .count = STREAMS,
+                                      .session = true};
+    int err = spawn_program(&spawning, &pid);
     if (err != 0) {
         errno = err;
         return job_fail(base, "execve", program->path);

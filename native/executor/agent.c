@@ -1,6 +1,7 @@
 /* Telling a seccomp agent. See agent.h. */
 #define _GNU_SOURCE
 #include "agent.h"
+#include "descriptor_message.h"
 #include "procfs.h"
 #include <errno.h>
 #include <poll.h>
@@ -92,16 +93,9 @@ int agent_send(struct plan_context *context, const struct wire_record *record, i
         whole_state(context, part, op.state.count, &data.iov_len);
     if (state == NULL) return plan_fail(context, "malloc", path);
     data.iov_base = state;
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct msghdr message = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control)};
-    control.header.cmsg_level = SOL_SOCKET;
-    control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&control.header), &listener, sizeof(listener));
+    union descriptor_control control = {0};
+    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
+    descriptor_attach(&message, &control, listener);
     int64_t deadline = now_ms() + AGENT_TIMEOUT_MS;
     while (data.iov_len > 0) {
         ssize_t sent = sendmsg(agent, &message, MSG_NOSIGNAL);

@@ -1,6 +1,7 @@
 /* The socket between launcher and process. See channel.h. */
 #define _GNU_SOURCE
 #include "channel.h"
+#include "descriptor_message.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,17 +18,9 @@ union control {
 int channel_send(int channel, const struct channel_message *message, int fd) {
     size_t said = strnlen(message->failure.said, sizeof(message->failure.said) - 1);
     struct iovec data = {(void *)message, LEAST_BYTES + said};
-    union control control = {0};
+    union descriptor_control control = {0};
     struct msghdr packet = {.msg_iov = &data, .msg_iovlen = 1};
-    if (fd >= 0) {
-        packet.msg_control = control.bytes;
-        packet.msg_controllen = CMSG_SPACE(sizeof(int));
-        struct cmsghdr *header = CMSG_FIRSTHDR(&packet);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-    }
+    if (fd >= 0) descriptor_attach(&packet, &control, fd);
     ssize_t sent;
     do
         sent = sendmsg(channel, &packet, MSG_NOSIGNAL);
@@ -59,10 +52,10 @@ int channel_receive(int channel, struct channel_message *message, int *fd) {
         return 0;
     }
     if (received < 0) return -1;
+    *fd = descriptor_take(&packet);
     struct ucred sender = {0};
     for (struct cmsghdr *header = CMSG_FIRSTHDR(&packet); header != NULL;
          header = CMSG_NXTHDR(&packet, header)) {
-        if (header->cmsg_type == SCM_RIGHTS) memcpy(fd, CMSG_DATA(header), sizeof(*fd));
         if (header->cmsg_type == SCM_CREDENTIALS) memcpy(&sender, CMSG_DATA(header), sizeof(sender));
     }
     message->pid = sender.pid;

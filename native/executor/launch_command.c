@@ -38,6 +38,7 @@
 #define _GNU_SOURCE
 #include "calls.h"
 #include "context.h"
+#include "descriptor_message.h"
 #include "interpret.h"
 #include "program.h"
 #include <errno.h>
@@ -135,21 +136,7 @@ static int send_console(struct plan_context *context, int given, const char *pat
     if (channel < 0) return plan_fail(context, "socket", path);
     if (given < 0 && connect(channel, (const struct sockaddr *)&address, sizeof(address)) < 0)
         return plan_fail(context, "connect", path);
-    char byte = 0;
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct iovec data = {&byte, 1};
-    struct msghdr message = {.msg_iov = &data,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
-    control.header.cmsg_level = SOL_SOCKET;
-    control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&control.header), &console, sizeof(console));
-    return sendmsg(channel, &message, MSG_NOSIGNAL) < 0 ? plan_fail(context, "sendmsg", path) : 0;
+    return descriptor_send(channel, console) < 0 ? plan_fail(context, "sendmsg", path) : 0;
 }
 
 /* Launches and hands the console over. 0, or -1 with the failure filled in and the process gone. */

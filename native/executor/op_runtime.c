@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include "calls.h"
 #include "channel.h"
+#include "descriptor_message.h"
 #include "operations.h"
 #include "procfs.h"
 #include <errno.h>
@@ -113,21 +114,14 @@ static bool readable(int fd, int timeout_ms) {
 /* One descriptor out of a message, of which nothing else is looked at. -1 if there is none. */
 static int receive_descriptor(int channel) {
     char byte;
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {0};
+    union descriptor_control control = {0};
     struct iovec data = {&byte, 1};
     struct msghdr message = {.msg_iov = &data,
                              .msg_iovlen = 1,
                              .msg_control = control.bytes,
                              .msg_controllen = sizeof(control.bytes)};
     if (recvmsg(channel, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) < 0) return -1;
-    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    int fd = -1;
-    if (header != NULL && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-    return fd;
+    return descriptor_take(&message);
 }
 
 /* The terminal's master, from the runtime to the launcher. 0 or -1 (plan_fail). */

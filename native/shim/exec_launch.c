@@ -7,6 +7,7 @@
  * launch_result. So a program of another build, which understands a plan that we do not, can launch instead.
  */
 #define _GNU_SOURCE
+#include "descriptor_message.h"
 #include "shim.h"
 
 #include <errno.h>
@@ -24,24 +25,6 @@
 #define REPORT_FD 4
 #define PLAN_NUMBER 5
 #define ABOVE_ALL 16
-
-union control {
-    struct cmsghdr header;
-    char bytes[CMSG_SPACE(sizeof(int))];
-};
-
-static bool send_console(int channel, int console) {
-    char byte = 0;
-    union control control = {0};
-    struct iovec data = {&byte, 1};
-    struct msghdr message = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-    control.header.cmsg_level = SOL_SOCKET;
-    control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&control.header), &console, sizeof console);
-    return sendmsg(channel, &message, MSG_NOSIGNAL) >= 0;
-}
 
 static _Noreturn void report(struct launch_result *result, int error, const char *syscall) {
     if (error != 0) {
@@ -98,7 +81,7 @@ static _Noreturn void launcher_main(const struct exec_launch *launch, int channe
     int launched = launch_run(launch->plan, launch->length, &stdio, JOIN_FD,
                               LAUNCH_FOR_PARENT | LAUNCH_DIE_TOGETHER, &process, &result.failure);
     if (launched == 0 && process.gate >= 0) launched = launch_open_gate(&process, &result.failure);
-    if (launched == 0 && process.console >= 0 && !send_console(REPORT_FD, process.console)) {
+    if (launched == 0 && process.console >= 0 && descriptor_send(REPORT_FD, process.console) < 0) {
         syscall(SYS_pidfd_send_signal, process.pidfd, SIGKILL, NULL, 0);
         report(&result, errno, "sendmsg");
     }
@@ -125,17 +108,17 @@ pid_t exec_launch_fork(const struct exec_launch *launch, int *channel) {
 bool exec_launch_result(int channel, int *console, pid_t *pid, struct plan_error *failure) {
     for (;;) {
         struct launch_result result = {0};
-        union control control = {0};
+        union descriptor_control control = {0};
         struct iovec data = {&result, sizeof result};
         struct msghdr message = {
             .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
         ssize_t n = recvmsg(channel, &message, MSG_CMSG_CLOEXEC);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && errno == EAGAIN) return false;
-        const struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-        if (header != NULL && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int))) {
+        int fd = n > 0 ? descriptor_take(&message) : -1;
+        if (fd >= 0) {
             if (*console >= 0) close(*console);
-            memcpy(console, CMSG_DATA(header), sizeof *console);
+            *console = fd;
         }
         if (n == 1) continue;
         *pid = 0;
