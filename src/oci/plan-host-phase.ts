@@ -6,11 +6,13 @@
  *   limits ─ [own mount namespace ─ id maps, bind mounts ─ root filesystem] ─ joins ─ fork ─ attach root ─ root … attach
  *
  * The mount namespace of this phase belongs to the host and receives its mounts without giving any back: a clone of a
- * host's shared mount must not carry mounts of a container's root to the host.
+ * host's shared mount must not carry mounts of a container's root to the host. Without a user namespace the phase makes
+ * the bind mounts only, and its mounts propagate as `rootfsPropagation` says: those of the container do, too.
  */
 import { posix } from "node:path";
 import { GantryError } from "../base/errors.ts";
 import { CLONE_NEW, MS } from "./plan-constants.ts";
+import { setUpPropagation } from "./plan-mount-options.ts";
 import { PLAN_TABLE, type HostPhase, type PlanWriter } from "./plan.ts";
 import type { PlanRootfs } from "./plan-rootfs.ts";
 import type { IdMapping, Linux, Mount, Spec } from "./runtime-spec.ts";
@@ -101,9 +103,10 @@ export function beginHostPhase(
     throw new GantryError("invalid-argument", "an id-mapped root filesystem needs a user namespace");
   const phase = new WrittenHostPhase(plan);
   plan.hostPhase = phase;
-  if (!user) return;
   phase.plan.add("unshare", { flags: BigInt(CLONE_NEW.mount) });
-  phase.plan.add("propagation", { flags: MS.SLAVE | MS.REC, target: "/" });
+  const propagation = user ? MS.SLAVE | MS.REC : setUpPropagation(linux.rootfsPropagation);
+  phase.plan.add("propagation", { flags: propagation, target: "/" });
+  if (!user) return;
   if (!user.path) requireMappings(linux);
   /* Without mappings that tell what an existing namespace has, no other map is taken for the same. */
   const uids = mapLines(linux.uidMappings ?? []) || user.path || "";

@@ -13,6 +13,9 @@ const BASE = 200_000;
 const MAPPING: IdMapping[] = [{ containerID: 0, hostID: BASE, size: 65_536 }];
 const LATER: IdMapping[] = [{ containerID: 0, hostID: BASE + 1000, size: 1000 }];
 
+/** So long that only mount(2) takes the paths of an overlay below it, as all are taken by kernels before 6.7. */
+const DEEP = join("x".repeat(150), "y".repeat(150));
+
 let container: TestContainer;
 const directories: string[] = [];
 
@@ -34,8 +37,8 @@ function volume(name: string, owner: number): string {
 }
 
 /** The layers' common directory is covered by a mount of itself, so nothing else may be in it. */
-function layers(): Pick<PlanOptions, "rootfs"> {
-  const path = (name: string): string => join(container.directory, "snapshot", name);
+function layers(place = "snapshot"): Pick<PlanOptions, "rootfs"> {
+  const path = (name: string): string => join(container.directory, place, name);
   for (const name of ["upper", "work"]) mkdirSync(path(name), { recursive: true });
   return {
     rootfs: {
@@ -177,16 +180,18 @@ describe("id maps", () => {
     assert.match(stderr, /plain\/file: Permission denied[^]*other\/file: Read-only/);
   });
 
-  test("without a user namespace a mount has the ids of its mapping", async () => {
-    const source = volume("data", 0);
-    const mapping = { uidMappings: MAPPING, gidMappings: MAPPING };
-    const spec = container.spec("stat -c '%u %g' /data/file; readlink /proc/self/ns/user; echo $$");
-    spec.mounts?.push({ destination: "/data", type: "bind", source, options: ["rbind"], ...mapping });
-    const [ids, user, pid] = (await output(spec, {})).split("\n");
-    assert.equal(ids, "200000 200000");
-    assert.equal(user, `user:[${statSync("/proc/self/ns/user").ino}]`);
-    assert.equal(pid, "1");
-  });
+  for (const classic of [false, true])
+    test(`without a user namespace a mount has the ids of its mapping${classic ? ", by mount(2)" : ""}`, async () => {
+      const source = volume("data", 0);
+      const mapping = { uidMappings: MAPPING, gidMappings: MAPPING };
+      const spec = container.spec("stat -c '%u %g' /data/file; readlink /proc/self/ns/user; echo $$");
+      spec.mounts?.push({ destination: "/data", type: "bind", source, options: ["rbind"], ...mapping });
+      const place = classic ? join(DEEP, "snapshot") : "snapshot";
+      const [ids, user, pid] = (await output(spec, layers(place))).split("\n");
+      assert.equal(ids, "200000 200000");
+      assert.equal(user, `user:[${statSync("/proc/self/ns/user").ino}]`);
+      assert.equal(pid, "1");
+    });
 
   test("a tree is mapped whole with ridmap, and its root alone with idmap", async () => {
     const source = volume("tree", 0);
@@ -273,4 +278,27 @@ describe("id maps", () => {
       execFileSync("umount", [source]);
     }
   });
+
+  for (const propagation of ["", "rslave", "rshared"])
+    test(`without a user namespace, what is mounted in a volume propagates as rootfsPropagation "${propagation}" says`, async () => {
+      const source = volume("shared", 0);
+      execFileSync("mount", ["--bind", source, source]);
+      execFileSync("mount", ["--make-shared", source]);
+      const seen = (): boolean => readFileSync("/proc/self/mountinfo", "utf8").includes(`${source}/sub `);
+      try {
+        mkdirSync(join(source, "sub"));
+        const spec = container.spec("mount -t tmpfs none /v/sub; touch /v/sub/x; ls /v/sub");
+        const mapping = { uidMappings: MAPPING, gidMappings: MAPPING };
+        spec.mounts?.push({ destination: "/v", type: "bind", source, options: ["rbind"], ...mapping });
+        Object.assign(spec.linux ?? {}, { rootfsPropagation: propagation });
+        const all = ["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"];
+        if (spec.process) spec.process.capabilities = { bounding: all, effective: all, permitted: all };
+        assert.equal(await output(spec, {}), "x\n");
+        // A mount that has propagated outlives the namespace that it came from.
+        assert.equal(seen(), propagation === "rshared");
+      } finally {
+        if (seen()) execFileSync("umount", [join(source, "sub")]);
+        execFileSync("umount", [source]);
+      }
+    });
 });

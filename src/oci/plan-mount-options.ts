@@ -92,6 +92,21 @@ export function propagationFlags(word: string): bigint | undefined {
   return recursive === undefined ? undefined : recursive | MS.REC;
 }
 
+/** The value of MS_* for `rootfsPropagation`; without one, nothing goes back to the host. @throws invalid-argument. */
+export function rootPropagation(word: string | undefined): bigint {
+  if (word === undefined || word === "") return MS.SLAVE | MS.REC;
+  const flags = propagationFlags(word);
+  if (flags === undefined)
+    throw new GantryError("invalid-argument", `unknown rootfsPropagation ${JSON.stringify(word)}`);
+  return flags;
+}
+
+/** The same while the root filesystem and volumes are still to be bound: the new root becomes unbindable at the end. */
+export function setUpPropagation(word: string | undefined): bigint {
+  const flags = rootPropagation(word);
+  return flags & MS.UNBINDABLE ? (flags & ~MS.UNBINDABLE) | MS.PRIVATE : flags;
+}
+
 /**
  * Checks further options of a bind mount or an image volume, which have no filesystem of their own to give
  * parameters to. What has a field of its own in the request is not an option.

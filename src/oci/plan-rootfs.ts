@@ -1,7 +1,7 @@
 /** Operations that mount the root filesystem, and make it the root directory. */
 import { GantryError } from "../base/errors.ts";
 import { MOUNT_ATTR, MS } from "./plan-constants.ts";
-import { propagationFlags } from "./plan-mount-options.ts";
+import { rootPropagation, setUpPropagation } from "./plan-mount-options.ts";
 import { addMappedLayers, hostId } from "./plan-host-phase.ts";
 import { PLAN_TABLE, type PlanValues, type PlanWriter } from "./plan.ts";
 import type { Linux } from "./runtime-spec.ts";
@@ -25,19 +25,6 @@ export interface RootChange {
   readonly: boolean;
   /** Of the user namespace that the files are id-mapped for; undefined: they are not. */
   mapping: Pick<Linux, "uidMappings" | "gidMappings"> | undefined;
-}
-
-function rootPropagation(word: string | undefined): bigint {
-  if (word === undefined || word === "") return MS.SLAVE | MS.REC;
-  const flags = propagationFlags(word);
-  if (flags === undefined)
-    throw new GantryError("invalid-argument", `unknown rootfsPropagation ${JSON.stringify(word)}`);
-  return flags;
-}
-
-/** While the root filesystem and volumes are still to be bound from it; the new root becomes unbindable at the end. */
-function bindable(flags: bigint): bigint {
-  return flags & MS.UNBINDABLE ? (flags & ~MS.UNBINDABLE) | MS.PRIVATE : flags;
 }
 
 /** The longest directory that all paths are below. */
@@ -125,10 +112,11 @@ export function addRootfs(
   change: RootChange,
   classic: boolean,
 ): void {
-  const phase = plan.hostPhase;
-  const entry = phase?.entryPlan ?? plan;
+  const entry = plan.hostPhase?.entryPlan ?? plan;
+  /* Only a user namespace takes away the power to mount it in its place. */
+  const phase = plan.hostPhase?.ownIdMap ? plan.hostPhase : undefined;
   if (change.ownMounts) {
-    const propagation = bindable(rootPropagation(change.propagation));
+    const propagation = setUpPropagation(change.propagation);
     entry.add("propagation", { flags: propagation, target: "/" });
     const shared = (propagation & MS.SHARED) !== 0n;
     plan.sources = { plan: entry.section(), shared };
@@ -138,7 +126,7 @@ export function addRootfs(
       if (target !== "") entry.add("privateMount", { path: target });
     }
   }
-  const writer = phase?.rootPlan ?? plan;
+  const writer = phase?.rootPlan ?? entry;
   const flags = (phase ? DETACHED : 0) | (classic ? CLASSIC : 0);
   if (rootfs.type === "overlay") {
     if (phase && change.mapping) addMappedLayers(phase, rootfs);

@@ -13,7 +13,7 @@ import { type TestPod, Workload } from "../harness/workload.ts";
 import { shellCommand } from "./way-gantry-oci.ts";
 import { type Attack, baseEntries, type Outcome, type RunningAttack, type Way } from "./way.ts";
 
-const RUNTIME_DEFAULT = 0;
+const [RUNTIME_DEFAULT, UNCONFINED] = [0, 1];
 
 export class Gantryd implements Way {
   readonly name = "gantryd";
@@ -64,6 +64,8 @@ export class Gantryd implements Way {
     const security_context = {
       capabilities: { add_capabilities: capabilities },
       ...(user && { run_as_user: { value: String(user.uid) }, run_as_group: { value: String(user.gid) } }),
+      // AppArmor would keep much of it from reaching what is to stand by itself.
+      apparmor: { profile_type: UNCONFINED },
       ...(attack.seccomp && { seccomp: { profile_type: RUNTIME_DEFAULT } }),
     };
     const id = await this.work.create(this.pod, name, shellCommand(attack.command), {
