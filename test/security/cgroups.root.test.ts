@@ -66,7 +66,7 @@ test("gantry-oci: without a cgroup namespace, and in a user namespace, they are 
       Object.assign(spec.linux ?? {}, { uidMappings: mapping, gidMappings: mapping });
     });
     assert.equal(inUser.refused, undefined);
-    assertReadOnly(inUser.output, false);
+    assertReadOnly(inUser.output);
   } finally {
     await way.close();
   }
