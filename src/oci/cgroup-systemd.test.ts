@@ -214,6 +214,7 @@ test("a unit of the same name in another slice is left alone", async (t) => {
   const { manager, systemd } = host(t);
   await manager.create("other.slice:gantry:id", {});
   await assert.rejects(manager.create(PATH, {}), { kind: "already-exists" });
+  await manager.load(PATH).remove(AbortSignal.timeout(5000));
   assert.ok(!systemd.calls.some((call) => call.startsWith("StopUnit")));
 });
 

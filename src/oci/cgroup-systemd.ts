@@ -208,8 +208,11 @@ export class SystemdCgroup implements Cgroup {
 
   async remove(signal: AbortSignal): Promise<void> {
     await this.#letGo();
+    const isThere = this.#isSlice || this.#files.exists();
     await this.#files.remove(signal);
     try {
+      // Without its group, the unit has ended by itself, or is another's of the same name.
+      if (!isThere && (await this.#isElsewhere())) return;
       await this.#driver.units.stop(this.#group.unit, COLLECT_TIMEOUT_MS);
     } catch (error) {
       // A scope without processes ends by itself, as soon as there is a systemd again.
@@ -232,9 +235,16 @@ export class SystemdCgroup implements Cgroup {
 
   /** Whether the unit of our name is a slice, or has its group elsewhere: in another slice there may be another's. */
   async #isOthers(): Promise<boolean> {
+    return this.#isSlice || (await this.#isElsewhere());
+  }
+
+  async #isElsewhere(): Promise<boolean> {
     const { unit, path } = this.#group;
-    if (this.#isSlice) return true;
-    const [property] = await this.#driver.units.read(unit, ["ControlGroup"]);
+    const { units } = this.#driver;
+    const [property] = await units.read(unit, ["ControlGroup"]).catch((error: unknown) => {
+      if (errorKind(error) === "not-found") return [];
+      throw error;
+    });
     const [, [, where]] = property ?? ["", ["s", ""]];
     return where !== "" && where !== path;
   }
