@@ -130,7 +130,7 @@ test("while plugins are asked a pod or container is not there; who refuses names
 });
 
 test("a plugin that hangs, dies or breaks the protocol is dropped, and the call goes on", async () => {
-  const nri = await begin({ timeouts: { registrationMs: 10_000, requestMs: 1500 } });
+  const nri = await begin({ timeouts: { registrationMs: 10_000, requestMs: 4000 } });
   const { engine } = nri;
   const good = await nri.join("50-good");
   const pod = await nri.pod("p");
@@ -159,7 +159,7 @@ test("a plugin that hangs, dies or breaks the protocol is dropped, and the call 
 test("a plugin that hangs while it is shown the state is not shown it again at once", async (t) => {
   // However slow the machine is, no time passes.
   t.mock.method(performance, "now", () => 1);
-  const nri = await begin({ timeouts: { registrationMs: 1500, requestMs: 20_000 } });
+  const nri = await begin({ timeouts: { registrationMs: 4000, requestMs: 20_000 } });
   const come = async (name: string): Promise<FakePlugin> => {
     const plugin = nri.connect({ Synchronize: () => new Promise(() => undefined) });
     await plugin.register(name);
