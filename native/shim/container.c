@@ -74,7 +74,7 @@ static bool prepare(struct shim *shim, struct connection *connection, const stru
         request_fail(shim, connection, frame->request, error, "open", shim->log.path);
         return false;
     }
-    if (field_text(frame, SHIM_FIELD_MEMORY_CGROUP, group, sizeof group)) record_oom_open(shim, group);
+    if (field_text(frame, SHIM_FIELD_MEMORY_CGROUP, group, sizeof group)) oom_open(shim, group, false);
     error = input_make_stdio(container->options & SHIM_OPTION_TERMINAL,
                              container->options & SHIM_OPTION_STDIN, ends);
     if (error != 0) request_fail(shim, connection, frame->request, error, "pipe2", NULL);
@@ -97,9 +97,8 @@ static void adopt(struct shim *shim, struct stdio_ends *ends) {
 /* An external runtime makes the group itself: only now it is there, and none was killed in it before. */
 static void open_new_group(struct shim *shim, const struct frame *frame) {
     char group[4096];
-    if (shim->oom_file >= 0 || !field_text(frame, SHIM_FIELD_MEMORY_CGROUP, group, sizeof group)) return;
-    record_oom_open(shim, group);
-    shim->oom_before = 0;
+    if (shim->oom.own.fd >= 0 || !field_text(frame, SHIM_FIELD_MEMORY_CGROUP, group, sizeof group)) return;
+    oom_open(shim, group, true);
 }
 
 void container_launch(struct shim *shim, struct connection *connection, const struct frame *frame) {
@@ -194,7 +193,7 @@ void container_exited(struct shim *shim, int status) {
                                   .exit_code = signal != 0 ? 128 + signal : (uint32_t)WEXITSTATUS(status),
                                   .signal = signal,
                                   .exited_at_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec,
-                                  .oom_killed = record_oom_killed(shim),
+                                  .oom_killed = oom_killed(shim),
                                   .init_pid = (uint32_t)container->process.pid};
     container->state = SHIM_STATE_EXITED;
     container->hung = false;

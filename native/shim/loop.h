@@ -19,6 +19,7 @@ enum watch_kind {
     WATCH_EXEC_ERR,
     WATCH_EXEC_IN,
     WATCH_EXEC_LAUNCH,
+    WATCH_OOM,
 };
 
 struct watch {
@@ -30,7 +31,7 @@ struct watch {
 
 /* Takes over fd; wants nothing yet. */
 void watch_open(struct watch *watch, int fd, enum watch_kind kind, uint16_t slot);
-/* Sets what is wanted (EPOLLIN, EPOLLOUT, EPOLLRDHUP or 0). False where the kernel refuses. */
+/* Sets what is wanted (EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP or 0). False where the kernel refuses. */
 bool watch_want(int epoll, struct watch *watch, uint32_t events);
 /* Closes the descriptor; also on a closed watch. */
 void watch_close(int epoll, struct watch *watch);

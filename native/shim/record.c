@@ -1,7 +1,6 @@
 /*
- * What the shim keeps in files: its pid record and exit record (written to a temporary name and renamed, so
- * that a reader sees a whole one or none), and the kernel's counter of out-of-memory kills of the container's
- * cgroup.
+ * What the shim keeps in files: its pid record and exit record, written to a temporary name and renamed, so
+ * that a reader sees a whole one or none.
  */
 #define _GNU_SOURCE
 #include "../executor/procfs.h"
@@ -32,7 +31,7 @@ static char *put_decimal(char *at, uint32_t value) {
     return at;
 }
 
-static ssize_t read_file(int fd, char *out, size_t size) {
+ssize_t record_read(int fd, char *out, size_t size) {
     ssize_t n;
     do
         n = pread(fd, out, size - 1, 0);
@@ -47,7 +46,7 @@ uint64_t record_start_time(pid_t pid) {
     put_text(put_decimal(path, (uint32_t)pid), "/stat");
     int fd = procfs_host_open(path, O_RDONLY);
     if (fd < 0) return 0;
-    ssize_t n = read_file(fd, text, sizeof text);
+    ssize_t n = record_read(fd, text, sizeof text);
     close(fd);
     if (n <= 0) return 0;
     /* The name in parentheses may hold anything: what counts comes after the last one. */
@@ -95,38 +94,4 @@ void record_remove_all(struct shim *shim) {
 bool record_directory_vanished(const struct shim *shim) {
     struct stat status;
     return fstat(shim->directory, &status) == 0 && status.st_nlink == 0;
-}
-
-/* The number after "oom_kill " at a line's start: v2 memory.events and v1 memory.oom_control both have it. */
-static uint64_t oom_count(int fd) {
-    char text[512];
-    if (read_file(fd, text, sizeof text) <= 0) return 0;
-    for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
-        if (*line == '\n') line++;
-        if (strncmp(line, "oom_kill ", 9) != 0) continue;
-        uint64_t value = 0;
-        for (const char *at = line + 9; *at >= '0' && *at <= '9'; at++)
-            value = value * 10 + (uint64_t)(*at - '0');
-        return value;
-    }
-    return 0;
-}
-
-void record_oom_open(struct shim *shim, const char *directory) {
-    static const char *const names[] = {"memory.events", "memory.oom_control"};
-    shim->oom_file = -1;
-    int group = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (group < 0) return;
-    for (size_t i = 0; i < 2 && shim->oom_file < 0; i++)
-        shim->oom_file = openat(group, names[i], O_RDONLY | O_CLOEXEC);
-    close(group);
-    if (shim->oom_file >= 0) shim->oom_before = oom_count(shim->oom_file);
-}
-
-bool record_oom_killed(struct shim *shim) {
-    if (shim->oom_file < 0) return false;
-    bool killed = oom_count(shim->oom_file) > shim->oom_before;
-    close(shim->oom_file);
-    shim->oom_file = -1;
-    return killed;
 }

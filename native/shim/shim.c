@@ -48,7 +48,7 @@ static bool set_up(struct shim *shim) {
     prctl(PR_SET_NAME, "gantry-shim", 0, 0, 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     lower_oom_score();
-    shim->directory = shim->oom_file = shim->log.fd = shim->listen.fd = -1;
+    shim->directory = shim->oom.own.fd = shim->oom.above.fd = shim->log.fd = shim->listen.fd = -1;
     shim->container.process.pidfd = shim->container.process.gate = -1;
     shim->container.input.fd = shim->container.output[0].watch.fd = shim->container.output[1].watch.fd = -1;
     shim->start_time = record_start_time(getpid());
@@ -143,6 +143,9 @@ static void dispatch(struct shim *shim, struct watch *watch, uint32_t events) {
         break;
     case WATCH_EXEC_LAUNCH:
         exec_launched(shim, connection);
+        break;
+    case WATCH_OOM:
+        oom_look(shim);
         break;
     case WATCH_CONTAINER_IN:
     case WATCH_EXEC_IN:

@@ -6,8 +6,8 @@
  *   shim.c        set-up, the event loop, reaping       container.c  launch, exit, delete
  *   connection.c  sockets, buffers, framing             output.c     container output to log and clients
  *   request.c     the requests of a connection          input.c      standard input, with back-pressure
- *   exec.c        exec processes                        record.c     files in the directory, OOM counters
- *   exec_launch.c launching them beside the loop
+ *   exec.c        exec processes                        record.c     files in the directory
+ *   exec_launch.c launching them beside the loop        oom.c        kills for want of memory
  */
 #ifndef GANTRY_SHIM_H
 #define GANTRY_SHIM_H
@@ -104,10 +104,15 @@ struct container {
     bool unrecorded; /* exited, and the exit record could not be written yet */
 };
 
+struct oom {
+    struct watch own, above; /* counters of the group, and of that above it; v1 has the first only */
+    uint64_t before;         /* of own, when counting began */
+    uint64_t seen, above_seen;
+};
+
 struct shim {
     int epoll, directory;
-    int oom_file; /* -1: none */
-    uint64_t oom_before;
+    struct oom oom;
     bool finished;
     bool chunk_touched; /* more than a page of chunk has been in use */
     uint64_t now, log_retry_at, trim_at, vanished_check_at, record_retry_at, accept_again_at;
@@ -231,7 +236,16 @@ int record_write(struct shim *shim, const char *name, const void *data, size_t l
 int record_write_pid(struct shim *shim);
 void record_remove_all(struct shim *shim);
 bool record_directory_vanished(const struct shim *shim);
-void record_oom_open(struct shim *shim, const char *directory);
-bool record_oom_killed(struct shim *shim);
+/* The whole of a small file, with a NUL behind it. Its length, or -1 with errno. */
+ssize_t record_read(int fd, char *out, size_t size);
+
+/* oom.c */
+/* Begins to count. In a group that was made for the container just now, what was counted before is its own.
+ */
+void oom_open(struct shim *shim, const char *directory, bool new_group);
+/* A counter has changed, or has gone. */
+void oom_look(struct shim *shim);
+/* Whether a process was killed since; ends the counting. */
+bool oom_killed(struct shim *shim);
 
 #endif
