@@ -55,6 +55,7 @@ static void words_close(const struct words *words) {
 
 /* More than a pipe holds. */
 #define MAX_PIECES 1024
+#define LOOK_NS 5000000
 
 /* In the hook's process. Its exec's errno goes to `report`, which a success closes. */
 static void hook_main(const char *path, char **args, char **env, const char *directory, int state, int said,
@@ -101,24 +102,42 @@ static bool words_take(struct words *words) {
     return true;
 }
 
-/* Until the end, or the deadline if that is not 0: false then. Nobody else reads what it says. */
-static bool hook_listen(int pidfd, int64_t deadline, struct words *words) {
+/*
+ * Until the end, or the deadline if that is not 0: not ended then. Nobody else reads what it says, or it
+ * would wait for ever. False where the kernel does not let us listen.
+ */
+static bool hook_listen(int pidfd, int64_t deadline, struct words *words, bool *ended) {
     struct pollfd waiting[] = {{.fd = pidfd, .events = POLLIN}, {.fd = words->fd, .events = POLLIN}};
+    *ended = false;
     while (waiting[0].revents == 0) {
         int64_t left = deadline == 0 ? -1 : deadline - now_ms();
-        if (deadline != 0 && left <= 0) return false;
+        if (deadline != 0 && left <= 0) return true;
         int ready = poll(waiting, 2, (int)left);
-        if (ready < 0 && errno != EINTR) return true;
+        if (ready < 0 && errno != EINTR) return false;
         if (ready > 0 && waiting[1].revents != 0 && !words_take(words)) waiting[1].fd = -1;
+    }
+    *ended = true;
+    return true;
+}
+
+/* As hook_listen, where there is no pidfd or no poll: a hook's filter may refuse both, a limit the first. */
+static bool hook_look(pid_t pid, int64_t deadline, struct words *words) {
+    siginfo_t ended = {0};
+    while (waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0) {
+        if (deadline != 0 && now_ms() >= deadline) return false;
+        while (words_take(words))
+            continue;
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
     }
     return true;
 }
 
 /* Waits for the end, at most timeout_ms if that is not 0. False after a timeout, when it has been killed. */
 static bool hook_wait(pid_t pid, uint32_t timeout_ms, struct words *words, int *status) {
-    bool ended = true;
+    int64_t deadline = timeout_ms == 0 ? 0 : now_ms() + timeout_ms;
     PLAN_FD pidfd = call_pidfd_open(pid);
-    if (pidfd >= 0) ended = hook_listen(pidfd, timeout_ms == 0 ? 0 : now_ms() + timeout_ms, words);
+    bool ended = true;
+    if (pidfd < 0 || !hook_listen(pidfd, deadline, words, &ended)) ended = hook_look(pid, deadline, words);
     if (!ended) {
         kill(-pid, SIGKILL);
         kill(pid, SIGKILL);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* Room for one descriptor's control message, zeroed. */
 union descriptor_control {
@@ -21,15 +22,18 @@ static inline void descriptor_attach(struct msghdr *message, union descriptor_co
     memcpy(CMSG_DATA(&control->header), &fd, sizeof(fd));
 }
 
-/* The descriptor that came with a received message; -1 if none did, or more than one. */
+/* The descriptor that came with a received message, the first if there is room for more; -1 if none did. */
 static inline int descriptor_take(struct msghdr *message) {
     for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
          header = CMSG_NXTHDR(message, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-            header->cmsg_len != CMSG_LEN(sizeof(int)))
-            continue;
-        int fd;
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        int fd, more;
         memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+        /* Alignment leaves room for a second one. */
+        for (size_t at = CMSG_LEN(sizeof(int)); at + sizeof(int) <= header->cmsg_len; at += sizeof(int)) {
+            memcpy(&more, (char *)header + at, sizeof(more));
+            close(more);
+        }
         return fd;
     }
     return -1;

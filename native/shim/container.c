@@ -193,7 +193,7 @@ void container_exited(struct shim *shim, int status) {
                                   .exit_code = signal != 0 ? 128 + signal : (uint32_t)WEXITSTATUS(status),
                                   .signal = signal,
                                   .exited_at_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec,
-                                  .oom_killed = oom_killed(shim),
+                                  .oom_killed = oom_killed(shim, status),
                                   .init_pid = (uint32_t)container->process.pid};
     container->state = SHIM_STATE_EXITED;
     container->hung = false;

@@ -4,13 +4,17 @@
  * The group counts them, but may be gone before the shim has heard of the container's end: systemd removes
  * the group of a scope as soon as nothing runs in it. On cgroup v2 the counter is therefore read at each of
  * its changes; and the group above, which has counted the same kill and stays, tells what was counted since.
+ * That may have been a neighbour's, between the end of the group and ours: so it counts only for an end that
+ * such a kill brings.
  */
 #define _GNU_SOURCE
 #include "shim.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The number after "oom_kill " at a line's start: v2 memory.events and v1 memory.oom_control both have it. */
@@ -64,12 +68,16 @@ void oom_look(struct shim *shim) {
     if (!own_there) watch_want(shim->epoll, &oom->own, 0);
 }
 
-bool oom_killed(struct shim *shim) {
+bool oom_killed(struct shim *shim, int status) {
     struct oom *oom = &shim->oom;
     uint64_t now;
-    bool killed = oom->own.fd >= 0 && count(oom->own.fd, &now)
-                      ? now > oom->before
-                      : oom->seen > oom->before || (count(oom->above.fd, &now) && now > oom->above_seen);
+    bool killed;
+    if (count(oom->own.fd, &now)) {
+        killed = now > oom->before;
+    } else {
+        bool fits = WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 128 + SIGKILL;
+        killed = oom->seen > oom->before || (fits && count(oom->above.fd, &now) && now > oom->above_seen);
+    }
     watch_close(shim->epoll, &oom->own);
     watch_close(shim->epoll, &oom->above);
     return killed;

@@ -245,7 +245,7 @@ ssize_t record_read(int fd, char *out, size_t size);
 void oom_open(struct shim *shim, const char *directory, bool new_group);
 /* A counter has changed, or has gone. */
 void oom_look(struct shim *shim);
-/* Whether a process was killed since; ends the counting. */
-bool oom_killed(struct shim *shim);
+/* Whether a process was killed since, by the wait status of the first; ends the counting. */
+bool oom_killed(struct shim *shim, int status);
 
 #endif

@@ -27,7 +27,7 @@ const RESULT_MAGIC = 0x31524c47;
 export const LAUNCH_RESULT_BYTES = 304;
 /** The same. */
 export const PLAN_ERROR_BYTES = 296;
-/** With it. */
+/** With it: PLAN_SAID_BYTES of native/executor/launch.h. */
 export const LONGEST_PLAN_ERROR_BYTES = PLAN_ERROR_BYTES + 1024;
 
 function text(bytes: Buffer): string {

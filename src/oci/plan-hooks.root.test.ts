@@ -46,7 +46,7 @@ describe("a failing hook", () => {
 
   test("is not waited for longer than its time, and not for what it leaves behind", async () => {
     assert.equal(
-      await fails("createRuntime", "echo slow >&2; exec sleep 1000", 1),
+      await fails("createRuntime", "echo slow >&2; exec sleep 1000", 5),
       "hook /bin/sh: ETIMEDOUT: slow",
     );
     const left = join(container.directory, "left");

@@ -26,12 +26,14 @@ const PLACES = [
 
 /** As they are at rest: what is done beside the calls, deleting for one, is waited for. */
 export async function holdings(daemon: TestDaemon): Promise<string[]> {
+  const end = performance.now() + patient(60_000);
   for (let last = ""; ; await sleep(50)) {
     const found = await reading(daemon);
     // A process without a command line is on its way out.
     const passing = found.some((line) => /^process \d+: $|\/trash\//.test(line));
     if (!passing && found.join("\n") === last) return found;
     last = found.join("\n");
+    assert.ok(performance.now() < end, `what the daemon holds does not come to rest:\n${last}`);
   }
 }
 

@@ -1,16 +1,16 @@
 /**
  * Numbers that no other test of this machine has at the time, for what a host has only once: subnets, ports. Test files
- * run beside each other, and of those that choose at random two choose the same one day. A number is taken by making
- * the file of its name, which says who has it, and given back at the end of the process.
+ * run beside each other, and of those that choose at random two choose the same one day. A number is taken by locking
+ * the file of its name, and given back with the process, however that ends.
  */
 import { randomInt } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { tryFileLock } from "../../src/native/notify.ts";
 
+const { O_CREAT, O_RDWR } = constants;
 const directory = join(tmpdir(), "gantry-test-numbers");
-const taken: string[] = [];
-process.on("exit", () => taken.forEach((path) => rmSync(path, { force: true })));
 
 /** @param kind what it is a number of. @returns one from `first` on and below `end`. */
 export function ownNumber(kind: string, first: number, end: number): number {
@@ -23,19 +23,10 @@ export function ownNumber(kind: string, first: number, end: number): number {
   throw new Error(`every ${kind} is taken: see ${directory}`);
 }
 
+/** The file stays: whoever removed it could take it from one who has just locked it. */
 function take(path: string): boolean {
-  try {
-    writeFileSync(path, String(process.pid), { flag: "wx" });
-  } catch {
-    // Of a process that was killed; it is free for the next who asks.
-    if (existsSync(path) && hasEnded(Number(readFileSync(path, "utf8")))) rmSync(path, { force: true });
-    return false;
-  }
-  taken.push(path);
-  return true;
-}
-
-/** False for 0, which is in a file whose maker has not written yet. */
-function hasEnded(pid: number): boolean {
-  return pid > 0 && !existsSync(`/proc/${pid}`);
+  const fd = openSync(path, O_RDWR | O_CREAT, 0o600);
+  if (tryFileLock(fd)) return true;
+  closeSync(fd);
+  return false;
 }
