@@ -135,6 +135,21 @@ test("no call of the runtime's own stands in the way, whatever the filter asks o
   await agent.state();
 });
 
+test("a hook that says more than a pipe holds ends where the filter refuses what it is listened to with", async () => {
+  const syscalls = [
+    { names: ["getppid"], action: "SCMP_ACT_NOTIFY" },
+    { names: ["poll", "ppoll", "pidfd_open"], action: "SCMP_ACT_ERRNO" },
+  ];
+  const script =
+    "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890123456789 >&2; i=$((i+1)); done; exit 3";
+  const hooks = { startContainer: [{ path: "/bin/sh", args: ["sh", "-c", script] }] };
+  bundle.configure(["true"], {}, { seccomp: notify([], { syscalls }) }, { hooks });
+  const { code, err } = bundle.run("words");
+  assert.equal(code, 1);
+  assert.match(err, /hook \/bin\/sh: exit status 3: [0-9 ]+0123456789/);
+  await agent.state();
+});
+
 test("a deadline process, which cannot have the thread that hands the listener over, gets its policy afterwards", () => {
   const times = { runtime: 1_000_000, deadline: 10_000_000, period: 20_000_000 };
   const scheduler = { policy: "SCHED_DEADLINE", ...times };
