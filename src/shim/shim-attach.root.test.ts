@@ -108,7 +108,7 @@ test("a slow client that reads gets everything", async (t) => {
 
 test("with stdinOnce, whoever waits for the process to read goes on when another closes the input", async (t) => {
   const { start } = shimFixture(t);
-  const shim = await start("a", "sleep 1000", { stdin: true, stdinOnce: true });
+  const shim = await start("a", "exec sleep 1000", { stdin: true, stdinOnce: true });
   const [blocked, closing] = [await shim.attach(never), await shim.attach(never)];
   const { promise, resolve } = Promise.withResolvers<string>();
   blocked.stdin?.write(Buffer.alloc(4 << 20), () => resolve("taken"));
