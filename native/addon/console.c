@@ -1,6 +1,6 @@
 /*
  * What Node does not have of streams: pipes, fifos, and a terminal's master that comes over a unix socket
- * (SCM_RIGHTS).
+ * (SCM_RIGHTS), and writing to it without waiting.
  */
 #define _GNU_SOURCE
 #include "addon.h"
@@ -106,11 +106,36 @@ static napi_value set_window_size(napi_env env, napi_callback_info info) {
     return NULL;
 }
 
+/*
+ * writeNow(fd, bytes): how many of them there was room for. The file has O_NONBLOCK for the time of this
+ * write only, so that a thread may still wait in a read of it: one that looks just then gets EAGAIN.
+ */
+static napi_value write_now(napi_env env, napi_callback_info info) {
+    napi_value args[2], result;
+    int32_t fd;
+    uint8_t *data;
+    size_t length;
+    if (!addon_args(env, info, 2, args) || !addon_int32(env, args[0], &fd) ||
+        !addon_bytes(env, args[1], &data, &length))
+        return NULL;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+        return addon_throw_errno(env, errno, "fcntl", NULL);
+    ssize_t taken = write(fd, data, length);
+    int err = taken < 0 ? errno : 0;
+    if (fcntl(fd, F_SETFL, flags) != 0) return addon_throw_errno(env, errno, "fcntl", NULL);
+    if (err == EAGAIN || err == EINTR) taken = 0;
+    if (taken < 0) return addon_throw_errno(env, err, "write", NULL);
+    if (napi_create_int64(env, taken, &result) != napi_ok) return NULL;
+    return result;
+}
+
 void addon_console_register(napi_env env, napi_value exports) {
     static const struct addon_function functions[] = {{"makePipe", make_pipe},
                                                       {"makeFifo", make_fifo},
                                                       {"consoleListen", console_listen},
                                                       {"consoleReceive", console_receive},
-                                                      {"setWindowSize", set_window_size}};
+                                                      {"setWindowSize", set_window_size},
+                                                      {"writeNow", write_now}};
     addon_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

@@ -11,6 +11,11 @@ export interface ConsoleAddon {
   consoleReceive(listener: number, timeoutMs: number): number;
   /** Of a terminal, by its master. */
   setWindowSize(fd: number, columns: number, rows: number): void;
+  /**
+   * Writes without waiting for room: how many bytes were taken, perhaps none. A read that begins to wait at that moment
+   * on another thread fails with EAGAIN.
+   */
+  writeNow(fd: number, bytes: Uint8Array): number;
 }
 
 export const consoleAddon: ConsoleAddon = addon as ConsoleAddon;
