@@ -12,10 +12,13 @@ import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EXECUTOR_PROGRAM } from "./harness/executor-program.ts";
 import { OciBundle } from "./harness/oci-bundle.ts";
+import { patient } from "./harness/patience.ts";
 
 const oci = new OciBundle();
 process.env["NODE_COMPILE_CACHE"] = join(oci.base, "compiled");
 const COMMAND = [process.execPath, EXECUTOR_PROGRAM, "--root", join(oci.base, "root")];
+/** After which a command is held to go on for ever. */
+const HUNG_MS = patient(60_000);
 /** Prints until nobody takes it. */
 const TALK = "while echo line; do :; done; exit 9";
 after(() => oci.end());
@@ -95,7 +98,8 @@ const PRINT = "busybox stty -echo; sleep 0.3; echo; busybox seq 4000; exit 3";
 /** The command with endless input, and its output through a reader. */
 function flooded(reader: string, ...args: string[]): { output: string; status: number; errors: string } {
   const script = `yes 2>/dev/null | { "$@"; echo "status $?" >&2; } | ${reader}`;
-  const { stdout, stderr } = spawnSync("sh", ["-c", script, "sh", ...COMMAND, ...args], { encoding: "utf8" });
+  const all = ["-c", script, "sh", ...COMMAND, ...args];
+  const { stdout, stderr } = spawnSync("sh", all, { encoding: "utf8", timeout: HUNG_MS });
   const status = Number(/status (\d+)\n$/.exec(stderr)?.[1]);
   return { output: stdout, status, errors: stderr.replace(/status \d+\n$/, "") };
 }
@@ -129,7 +133,7 @@ test("all of a long input arrives, in order, at a process that is slow to read i
   const numbers = "seq -w 100000 | head -c 600000";
   const script = `${numbers} | "$@"; ${numbers} | md5sum`;
   const args = ["-c", script, "sh", ...COMMAND, "run", "-b", oci.bundle, "long"];
-  const { stdout, stderr } = spawnSync("sh", args, { encoding: "utf8" });
+  const { stdout, stderr } = spawnSync("sh", args, { encoding: "utf8", timeout: HUNG_MS });
   assert.equal(stderr, "");
   const [received, sent] = stdout.match(/^[0-9a-f]{32}(?= )/gm) ?? [];
   assert.equal(received, sent);
