@@ -28,7 +28,7 @@ before(async () => {
   moody = await MoodyRegistry.start(() => upstream.host);
   setting = await makeSetting({
     mirrors: { "docker.io": moody.host, "moody.test": moody.host },
-    pullProgressTimeoutSeconds: 3,
+    pullProgressTimeoutSeconds: 10,
   });
   upstream.host = setting.registry.host;
   client = criClient(setting.daemon.endpoint);
@@ -210,7 +210,7 @@ test("a download that hangs or is cut off goes on; a registry that sends nothing
   moody.mood = (path) => (path.includes(large.digest) ? { silentAfter: 0 } : undefined);
   await assert.rejects(pull("moody.test/large:1"), {
     code: code.UNAVAILABLE,
-    details: /image moody\.test\/large:1: the registry has sent nothing for 3 s/,
+    details: /image moody\.test\/large:1: the registry has sent nothing for 10 s/,
   });
   moody.mood = () => undefined;
 });
