@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "job.h"
+#include "monotonic.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,7 +15,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 struct connect_job {
@@ -32,17 +32,11 @@ static void connect_release(struct job *base) {
     free(job);
 }
 
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* 0, or the errno of the connection. */
 static int await_connection(int fd, int64_t deadline) {
     struct pollfd entry = {.fd = fd, .events = POLLOUT};
     for (;;) {
-        int64_t left = deadline - now_ms();
+        int64_t left = deadline - monotonic_ms();
         int ready = poll(&entry, 1, left > 0 ? (int)left : 0);
         if (ready < 0 && errno == EINTR) continue;
         if (ready < 0) return errno;
@@ -68,7 +62,7 @@ static int connect_to(const struct sockaddr *address, socklen_t length, int64_t 
 static void connect_run(struct job *base) {
     struct connect_job *job = (struct connect_job *)base;
     if (job->netns >= 0 && setns(job->netns, CLONE_NEWNET) != 0) return job_fail(base, "setns", NULL);
-    int64_t deadline = now_ms() + job->timeout_ms;
+    int64_t deadline = monotonic_ms() + job->timeout_ms;
     struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(job->port)};
     four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     job->socket = connect_to((const struct sockaddr *)&four, sizeof four, deadline);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "agent.h"
 #include "descriptor_message.h"
+#include "monotonic.h"
 #include "procfs.h"
 #include <errno.h>
 #include <poll.h>
@@ -9,19 +10,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 
 /* An agent that takes nothing must not hold the launcher for ever. */
 #define AGENT_TIMEOUT_MS 10000
 /* A socket whose queue is full does not tell when there is a place in it. */
 #define RETRY_MS 20
 #define MAX_PARTS 3
-
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /*
  * After a call that gave EAGAIN: waits until the agent may take something, but not beyond the deadline, and
@@ -31,7 +25,7 @@ static int64_t now_ms(void) {
 static int wait_for_agent(struct plan_context *context, int agent, int64_t deadline, const char *call,
                           const char *path) {
     struct pollfd waiting[] = {{.fd = context->sync}, {.fd = agent, .events = POLLOUT}};
-    int64_t left = deadline - now_ms();
+    int64_t left = deadline - monotonic_ms();
     if (left <= 0) return plan_fail_with(context, EAGAIN, call, path);
     /* One that is not connected yet says that it can be written to. */
     if (agent < 0 && left > RETRY_MS) left = RETRY_MS;
@@ -49,7 +43,7 @@ int agent_connect(struct plan_context *context, const struct wire_record *record
     strcpy(address.sun_path, path);
     int agent = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (agent < 0) return plan_fail(context, "socket", path);
-    int64_t deadline = now_ms() + AGENT_TIMEOUT_MS;
+    int64_t deadline = monotonic_ms() + AGENT_TIMEOUT_MS;
     int result = 0;
     while (result == 0 && connect(agent, (const struct sockaddr *)&address, sizeof(address)) < 0) {
         if (errno == EAGAIN)
@@ -96,7 +90,7 @@ int agent_send(struct plan_context *context, const struct wire_record *record, i
     union descriptor_control control = {0};
     struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
     descriptor_attach(&message, &control, listener);
-    int64_t deadline = now_ms() + AGENT_TIMEOUT_MS;
+    int64_t deadline = monotonic_ms() + AGENT_TIMEOUT_MS;
     while (data.iov_len > 0) {
         ssize_t sent = sendmsg(agent, &message, MSG_NOSIGNAL);
         if (sent < 0 && errno == EAGAIN) {

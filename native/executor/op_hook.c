@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "calls.h"
+#include "monotonic.h"
 #include "operations.h"
 #include "procfs.h"
 #include <errno.h>
@@ -81,12 +82,6 @@ static void hook_main(const char *path, char **args, char **env, const char *dir
     _exit(127);
 }
 
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Takes a piece of what the hook says, and keeps the end of all. False when there is none now. */
 static bool words_take(struct words *words) {
     char piece[sizeof(words->text) - 1];
@@ -110,7 +105,7 @@ static bool hook_listen(int pidfd, int64_t deadline, struct words *words, bool *
     struct pollfd waiting[] = {{.fd = pidfd, .events = POLLIN}, {.fd = words->fd, .events = POLLIN}};
     *ended = false;
     while (waiting[0].revents == 0) {
-        int64_t left = deadline == 0 ? -1 : deadline - now_ms();
+        int64_t left = deadline == 0 ? -1 : deadline - monotonic_ms();
         if (deadline != 0 && left <= 0) return true;
         int ready = poll(waiting, 2, (int)left);
         if (ready < 0 && errno != EINTR) return false;
@@ -124,7 +119,7 @@ static bool hook_listen(int pidfd, int64_t deadline, struct words *words, bool *
 static bool hook_look(pid_t pid, int64_t deadline, struct words *words) {
     siginfo_t ended = {0};
     while (waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0) {
-        if (deadline != 0 && now_ms() >= deadline) return false;
+        if (deadline != 0 && monotonic_ms() >= deadline) return false;
         while (words_take(words))
             continue;
         nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
@@ -134,7 +129,7 @@ static bool hook_look(pid_t pid, int64_t deadline, struct words *words) {
 
 /* Waits for the end, at most timeout_ms if that is not 0. False after a timeout, when it has been killed. */
 static bool hook_wait(pid_t pid, uint32_t timeout_ms, struct words *words, int *status) {
-    int64_t deadline = timeout_ms == 0 ? 0 : now_ms() + timeout_ms;
+    int64_t deadline = timeout_ms == 0 ? 0 : monotonic_ms() + timeout_ms;
     PLAN_FD pidfd = call_pidfd_open(pid);
     bool ended = true;
     if (pidfd < 0 || !hook_listen(pidfd, deadline, words, &ended)) ended = hook_look(pid, deadline, words);

@@ -1,11 +1,11 @@
 /* Watches on epoll. See loop.h. */
 #define _GNU_SOURCE
 #include "loop.h"
+#include "monotonic.h"
 
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 void watch_open(struct watch *watch, int fd, enum watch_kind kind, uint16_t slot) {
@@ -33,9 +33,7 @@ void watch_close(int epoll, struct watch *watch) {
 }
 
 uint64_t loop_now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (uint64_t)monotonic_ms();
 }
 
 bool loop_set_nonblocking(int fd) {

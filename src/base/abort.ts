@@ -1,5 +1,8 @@
 /** Waiting that ends when the caller has gone. */
 
+/** Longest wait that a Node timer can do, 24.8 days. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** The promise's result, or the signal's reason if that comes first. The work itself goes on. */
 export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   if (signal.aborted) {

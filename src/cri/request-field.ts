@@ -3,6 +3,7 @@
  * as in the protocol ("config.linux.resources.cpu_period"), so that no missing part of a request can do more than
  * fail it (CVE-2024-23650).
  */
+import { LONGEST_TIMER_MS } from "../base/abort.ts";
 import { GantryError } from "../base/errors.ts";
 
 export function invalid(field: string, problem: string): GantryError {
@@ -87,12 +88,9 @@ export function choice<Name extends string, Value>(
   return meanings[name];
 }
 
-/** Longest wait that a Node timer can do, 24.8 days; what is longer is cut to it. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
-
-/** Seconds as milliseconds that a timer can take. */
+/** Seconds as milliseconds that a timer can take: what is longer is cut to the longest. */
 export function timeoutSeconds(value: string, field: string): number {
   const seconds = BigInt(value);
   if (seconds < 0n) throw invalid(field, `is ${value}, and must not be negative`);
-  return seconds > BigInt(Math.floor(MAX_TIMER_MS / 1000)) ? MAX_TIMER_MS : Number(seconds) * 1000;
+  return seconds > BigInt(Math.floor(LONGEST_TIMER_MS / 1000)) ? LONGEST_TIMER_MS : Number(seconds) * 1000;
 }

@@ -6,12 +6,11 @@
  * A passed deadline and a client that went away give different reasons.
  */
 import type { ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
+import { LONGEST_TIMER_MS } from "../base/abort.ts";
 import { GantryError } from "../base/errors.ts";
 
 /** A client that gives up at its deadline may be heard before our own clock has reached it. */
 const DEADLINE_SLACK_MS = 50;
-/** What setTimeout takes. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export type ServerCall = Pick<
   ServerUnaryCall<object, object> | ServerWritableStream<object, object>,

@@ -5,7 +5,7 @@
  * period of 0 kills at once. Giving up a call does not take the signal back.
  */
 import { constants } from "node:os";
-import { abortable } from "../base/abort.ts";
+import { abortable, LONGEST_TIMER_MS } from "../base/abort.ts";
 import { errorKind, errorMessage } from "../base/errors.ts";
 import { failpoint } from "../base/failpoint.ts";
 import { realTimeNs } from "../native/clock.ts";
@@ -18,8 +18,6 @@ import { signalNumber } from "./signal.ts";
 
 /** A killed container whose exit is not told within this time has a shim to be looked after. */
 const STUCK_AFTER_MS = 3_000;
-/** Longest delay that a timer can have. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export class ContainerStop {
   readonly #context: EngineContext;
@@ -46,7 +44,7 @@ export class ContainerStop {
       return;
     }
     if (first) this.#send(signalNumber(this.#entry.container.stopSignal));
-    this.#timer = setTimeout(() => this.kill(), Math.min(timeoutMs, MAX_TIMER_MS));
+    this.#timer = setTimeout(() => this.kill(), Math.min(timeoutMs, LONGEST_TIMER_MS));
     failpoint("container-stop:signal");
   }
 

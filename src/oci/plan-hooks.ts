@@ -1,4 +1,5 @@
 /** Operations for the hooks that run while a container is being created and started. */
+import { LONGEST_TIMER_MS } from "../base/abort.ts";
 import type { PlanWriter } from "./plan.ts";
 import type { Hook } from "./runtime-spec.ts";
 
@@ -12,8 +13,6 @@ function hookState(state: Record<string, unknown>): { prefix: string; suffix: st
   return { prefix: `${text.slice(0, -1)},"pid":`, suffix: "}" };
 }
 
-const LONGEST_MS = 2 ** 31 - 1;
-
 /** The environment that a hook run outside a launch has: what it names, and nothing else (CVE-2025-23266). */
 export function hookEnvironment({ env = [] }: Hook): Record<string, string> {
   return Object.fromEntries(
@@ -25,7 +24,7 @@ export function hookEnvironment({ env = [] }: Hook): Record<string, string> {
 
 /** 0: none. What is longer than a timer can be is as long as one can be. */
 export function hookTimeoutMs({ timeout = 0 }: Hook): number {
-  return Math.min(Math.max(0, Math.round(timeout * 1000)), LONGEST_MS);
+  return Math.min(Math.max(0, Math.round(timeout * 1000)), LONGEST_TIMER_MS);
 }
 
 /** Of no script, or cut off in its middle. */
